@@ -1,0 +1,291 @@
+//! The thread pool: a fixed set of threads that run one job at a time.
+//!
+//! A job is a number of tasks that write to disjoint places; threads take the next task from a
+//! counter, so uneven tasks balance. Which thread runs a task never influences its result. Workers
+//! spin briefly for the next job (a training step is thousands of jobs of some microseconds) and
+//! then sleep.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Rounds of `spin_loop` a worker waits before it sleeps; some tens of microseconds.
+const SPIN_ROUNDS: usize = 2_000;
+
+type Task<'a> = dyn Fn(usize) + Sync + 'a;
+
+/// A job as the workers see it. The pointer outlives the job because [`Pool::run`] returns only
+/// after every worker has left it.
+#[derive(Clone, Copy)]
+struct Job {
+    task: *const Task<'static>,
+    count: usize,
+}
+
+// SAFETY: the pointee is `Sync` and lives until `Pool::run` returns.
+unsafe impl Send for Job {}
+
+struct Shared {
+    job: Mutex<Option<Job>>,
+    wake: Condvar,
+    /// Number of jobs started so far; a worker runs each number once.
+    epoch: AtomicUsize,
+    next: AtomicUsize,
+    busy: AtomicUsize,
+    panicked: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// A fixed set of threads, the caller's included.
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// One job at a time; a second caller waits.
+    turn: Mutex<()>,
+}
+
+thread_local! {
+    static INSIDE_JOB: Cell<bool> = const { Cell::new(false) };
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("threads", &self.threads()).finish()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    /// A pool of `threads` threads: the caller and `threads - 1` workers. Zero counts as one.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        let shared = Arc::new(Shared {
+            job: Mutex::new(None),
+            wake: Condvar::new(),
+            epoch: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        let workers = (1..threads.max(1))
+            .map(|_| {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || work(&shared))
+            })
+            .collect();
+        Self { shared, workers, turn: Mutex::new(()) }
+    }
+
+    /// Number of threads that share the work.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `task(0) .. task(count - 1)`, each once, in any order, and returns when all are done.
+    /// A job started from inside a task runs on the calling thread alone.
+    ///
+    /// # Panics
+    /// When a task panics.
+    pub fn run(&self, count: usize, task: impl Fn(usize) + Sync) {
+        if self.workers.is_empty() || count <= 1 || INSIDE_JOB.get() {
+            (0..count).for_each(task);
+            return;
+        }
+        let _turn = lock(&self.turn);
+        let task: &Task<'_> = &task;
+        // SAFETY: only the lifetime is erased; every worker leaves the job before this returns.
+        let task = unsafe { std::mem::transmute::<&Task<'_>, &'static Task<'static>>(task) };
+        let job = Job { task, count };
+        self.shared.next.store(0, Ordering::Relaxed);
+        self.shared.busy.store(self.workers.len(), Ordering::Relaxed);
+        {
+            let mut slot = lock(&self.shared.job);
+            *slot = Some(job);
+            self.shared.epoch.fetch_add(1, Ordering::Release);
+        }
+        self.shared.wake.notify_all();
+        let result = catch_unwind(AssertUnwindSafe(|| take_tasks(&self.shared, job)));
+        while self.shared.busy.load(Ordering::Acquire) != 0 {
+            std::hint::spin_loop();
+        }
+        if let Err(panic) = result {
+            resume_unwind(panic);
+        }
+        assert!(!self.shared.panicked.swap(false, Ordering::Relaxed), "a kernel task panicked");
+    }
+
+    /// Cuts `out` into chunks of `chunk` elements (the last may be shorter) and runs
+    /// `task(index, chunk)` on each in parallel.
+    pub fn for_each_chunk<T: Send>(
+        &self,
+        out: &mut [T],
+        chunk: usize,
+        task: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        assert!(chunk > 0, "a chunk has at least one element");
+        let shared = SharedMut::new(out);
+        self.run(shared.len.div_ceil(chunk), |index| {
+            let start = index * chunk;
+            let len = chunk.min(shared.len - start);
+            // SAFETY: chunks of different indices do not overlap, and each index runs once.
+            task(index, unsafe { shared.slice(start, len) });
+        });
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        {
+            let _slot = lock(&self.shared.job);
+            self.shared.epoch.fetch_add(1, Ordering::Release);
+        }
+        self.shared.wake.notify_all();
+        for worker in self.workers.drain(..) {
+            // A worker never panics: tasks are caught. Nothing is lost if one did.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn work(shared: &Shared) {
+    let mut seen = 0;
+    loop {
+        let Some(job) = next_job(shared, &mut seen) else { return };
+        if catch_unwind(AssertUnwindSafe(|| take_tasks(shared, job))).is_err() {
+            shared.panicked.store(true, Ordering::Relaxed);
+        }
+        shared.busy.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Waits for a job newer than `seen`; `None` when the pool is being dropped.
+fn next_job(shared: &Shared, seen: &mut usize) -> Option<Job> {
+    for _ in 0..SPIN_ROUNDS {
+        if shared.epoch.load(Ordering::Acquire) != *seen {
+            break;
+        }
+        std::hint::spin_loop();
+    }
+    let mut slot = lock(&shared.job);
+    while shared.epoch.load(Ordering::Acquire) == *seen {
+        slot = shared.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
+    }
+    *seen = shared.epoch.load(Ordering::Acquire);
+    if shared.stop.load(Ordering::Acquire) { None } else { *slot }
+}
+
+fn take_tasks(shared: &Shared, job: Job) {
+    INSIDE_JOB.set(true);
+    let _leave = Leave;
+    // SAFETY: `Pool::run` keeps the closure alive until this thread reports that it is done.
+    let task = unsafe { &*job.task };
+    loop {
+        let index = shared.next.fetch_add(1, Ordering::Relaxed);
+        if index >= job.count {
+            return;
+        }
+        task(index);
+    }
+}
+
+/// Clears the mark on the way out, also when a task panics.
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        INSIDE_JOB.set(false);
+    }
+}
+
+/// A mutable slice that tasks may take disjoint parts of.
+pub struct SharedMut<'a, T> {
+    start: *mut T,
+    /// Number of elements.
+    pub len: usize,
+    lifetime: std::marker::PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: parts are handed out by `slice`, whose callers promise that they do not overlap.
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
+// SAFETY: as for `Sync`; a `&mut [T]` may be sent when `T` may.
+unsafe impl<T: Send> Send for SharedMut<'_, T> {}
+
+impl<'a, T> SharedMut<'a, T> {
+    /// Wraps a slice for the duration of a job.
+    pub fn new(slice: &'a mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), lifetime: std::marker::PhantomData }
+    }
+
+    /// The part `start .. start + len`.
+    ///
+    /// # Safety
+    /// No two parts that are alive at the same time may overlap.
+    ///
+    /// # Panics
+    /// When the part reaches beyond the slice.
+    #[allow(clippy::mut_from_ref)]
+    #[must_use]
+    pub unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [T] {
+        assert!(start <= self.len && len <= self.len - start, "{start}+{len} > {}", self.len);
+        // SAFETY: in bounds by the assertion; disjoint by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+
+    /// The first element, for kernels that write tiles with a stride.
+    #[must_use]
+    pub fn as_ptr(&self) -> *mut T {
+        self.start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_exactly_once() {
+        for threads in [1, 2, 4] {
+            let pool = Pool::new(threads);
+            for count in [0, 1, 2, 7, 1000] {
+                let mut hits = vec![0_u32; count];
+                pool.for_each_chunk(&mut hits, 1, |_, hit| hit[0] += 1);
+                assert!(hits.iter().all(|&hit| hit == 1), "{threads} threads, {count} tasks");
+            }
+        }
+    }
+
+    #[test]
+    fn a_panicking_task_reaches_the_caller_and_the_pool_survives() {
+        let pool = Pool::new(2);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            pool.run(64, |index| assert_ne!(index, 13, "the unlucky task"));
+        }));
+        assert!(outcome.is_err());
+        let sum = AtomicUsize::new(0);
+        pool.run(10, |index| {
+            sum.fetch_add(index, Ordering::Relaxed);
+        });
+        assert_eq!(sum.into_inner(), 45);
+    }
+
+    #[test]
+    fn a_job_inside_a_task_does_not_deadlock() {
+        let pool = Pool::new(2);
+        let count = AtomicUsize::new(0);
+        pool.run(4, |_| {
+            pool.run(4, |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        assert_eq!(count.into_inner(), 16);
+    }
+}
