@@ -1,1 +1,25 @@
-//! (placeholder while the crate is being written)
+//! Tensors on a device, automatic differentiation, and one file per operation.
+//!
+//! Read in this order: [`shape`], [`device`], [`tensor`] (values), [`autograd`] (how an operation
+//! records its backward, and how the backward runs), [`params`] (weights in flat buffers), then
+//! [`ops`], where each file holds one operation: formula, shapes, forward and backward.
+//!
+//! **Invariants.** Every operation is differentiable or stands in [`ops::NOT_DIFFERENTIABLE`]. A
+//! tensor knows no layers, and no operation knows a model. Gradients of parameters go straight into
+//! the flat buffer of their [`ParamStore`]; only activations have gradients as tensors.
+
+pub mod autograd;
+pub mod device;
+pub mod error;
+pub mod ops;
+pub mod params;
+pub mod shape;
+pub mod tensor;
+
+pub use autograd::{Gradients, backward, no_grad, recompute};
+pub use danlu_kernels::{Precision, bf16};
+pub use device::Device;
+pub use error::{Error, Result};
+pub use params::{Init, Param, ParamSpec, ParamStore};
+pub use shape::Shape;
+pub use tensor::{DType, Storage, Tensor};

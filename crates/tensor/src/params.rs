@@ -1,0 +1,333 @@
+//! Weights: named parts of flat buffers, master values in f32, gradients beside them.
+//!
+//! Flat buffers let the optimiser work in one pass, let a checkpoint be one write, and give
+//! distributed training one place to reduce. Operations add gradients here directly.
+
+use std::ops::{Deref, Range};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use danlu_kernels::rng::Philox;
+use danlu_kernels::{Buffer, Precision};
+
+use crate::{Device, Error, Result, Shape};
+
+/// Parameters start at multiples of a cache line in the flat buffers.
+const ALIGN: usize = 16;
+
+/// How a parameter gets its first values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// All zeros.
+    Zeros,
+    /// All ones.
+    Ones,
+    /// Normal with mean zero and this standard deviation.
+    Normal(f32),
+}
+
+/// A parameter's place and name.
+#[derive(Clone, Debug)]
+pub struct ParamSpec {
+    /// The name it has in published checkpoints.
+    pub name: String,
+    /// Its shape; a linear weight is `[out, in]`.
+    pub shape: Shape,
+    /// First element in the flat buffers.
+    pub offset: usize,
+    /// First values.
+    pub init: Init,
+}
+
+impl ParamSpec {
+    /// Its elements in the flat buffers.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.shape.len()
+    }
+}
+
+/// All parameters of a model. Built by adding every parameter, then allocating once.
+pub struct ParamStore {
+    device: Device,
+    precision: Precision,
+    specs: RwLock<Arc<Vec<ParamSpec>>>,
+    values: RwLock<Option<Buffer<f32>>>,
+    gradients: RwLock<Option<Buffer<f32>>>,
+    /// Per parameter: whether its gradient has been written since the last [`Self::clear_gradients`].
+    written: RwLock<Vec<AtomicBool>>,
+    version: AtomicU64,
+}
+
+/// One parameter of a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Param {
+    store: Arc<ParamStore>,
+    index: usize,
+    shape: Shape,
+    range: Range<usize>,
+}
+
+/// A parameter's values, to read.
+pub struct Values<'a> {
+    guard: RwLockReadGuard<'a, Option<Buffer<f32>>>,
+    range: Range<usize>,
+}
+
+impl Deref for Values<'_> {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        self.guard.as_ref().map_or(&[], |buffer| &buffer[self.range.clone()])
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ParamStore {
+    /// An empty store. `precision` is what operations on its parameters compute in.
+    #[must_use]
+    pub fn new(device: Device, precision: Precision) -> Arc<Self> {
+        Arc::new(Self {
+            device,
+            precision,
+            specs: RwLock::default(),
+            values: RwLock::default(),
+            gradients: RwLock::default(),
+            written: RwLock::default(),
+            version: AtomicU64::new(0),
+        })
+    }
+
+    /// Where the parameters live.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What operations on the parameters compute in.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Names a new parameter.
+    ///
+    /// # Panics
+    /// When the store is already allocated or the name is taken.
+    pub fn add(self: &Arc<Self>, name: &str, shape: impl Into<Shape>, init: Init) -> Param {
+        assert!(read(&self.values).is_none(), "`{name}` was added to an allocated store");
+        let shape = shape.into();
+        let mut specs = write(&self.specs);
+        assert!(specs.iter().all(|spec| spec.name != name), "two parameters are named `{name}`");
+        let offset = specs.last().map_or(0, |last| last.range().end.next_multiple_of(ALIGN));
+        let spec = ParamSpec { name: name.to_owned(), shape, offset, init };
+        let range = spec.range();
+        Arc::make_mut(&mut specs).push(spec);
+        Param { store: Arc::clone(self), index: specs.len() - 1, shape, range }
+    }
+
+    /// Every parameter in the order of the flat buffers.
+    #[must_use]
+    pub fn specs(&self) -> Arc<Vec<ParamSpec>> {
+        Arc::clone(&read(&self.specs))
+    }
+
+    /// The spec of a name.
+    ///
+    /// # Errors
+    /// When there is none; the error names the nearest.
+    pub fn find(&self, name: &str) -> Result<ParamSpec> {
+        let specs = self.specs();
+        if let Some(spec) = specs.iter().find(|spec| spec.name == name) {
+            return Ok(spec.clone());
+        }
+        let common = |other: &str| name.bytes().zip(other.bytes()).filter(|(a, b)| a == b).count();
+        let nearest = specs.iter().map(|spec| spec.name.as_str()).max_by_key(|n| common(n));
+        let nearest = nearest.unwrap_or("(the model has no parameters)").to_owned();
+        Err(Error::UnknownParameter { name: name.to_owned(), nearest })
+    }
+
+    /// Elements of a flat buffer, padding included.
+    #[must_use]
+    pub fn flat_len(&self) -> usize {
+        self.specs().last().map_or(0, |last| last.range().end.next_multiple_of(ALIGN))
+    }
+
+    /// Number of weights, padding excluded.
+    #[must_use]
+    pub fn weight_count(&self) -> usize {
+        self.specs().iter().map(|spec| spec.shape.len()).sum()
+    }
+
+    /// Reserves the values, all zero.
+    pub fn allocate(&self) {
+        let Device::Cpu(cpu) = &self.device;
+        *write(&self.values) = Some(cpu.arena.zeros(self.flat_len()));
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reserves the values and draws them: each parameter from its own stream of `seed`.
+    pub fn initialise(&self, seed: u64) {
+        self.allocate();
+        let specs = self.specs();
+        self.update(|values| {
+            for (stream, spec) in specs.iter().enumerate() {
+                let part = &mut values[spec.range()];
+                match spec.init {
+                    Init::Zeros => part.fill(0.0),
+                    Init::Ones => part.fill(1.0),
+                    Init::Normal(std) => {
+                        self.fill_normal(part, std, Philox::new(seed, stream as u64))
+                    }
+                }
+            }
+        });
+    }
+
+    fn fill_normal(&self, part: &mut [f32], std: f32, philox: Philox) {
+        const CHUNK: usize = 4096;
+        let Device::Cpu(cpu) = &self.device;
+        cpu.pool.for_each_chunk(part, CHUNK, |chunk, out| {
+            for (i, value) in out.iter_mut().enumerate() {
+                *value = (philox.normal((chunk * CHUNK + i) as u64) * f64::from(std)) as f32;
+            }
+        });
+    }
+
+    /// All values, to read: the flat buffer.
+    #[must_use]
+    pub fn values(&self) -> Values<'_> {
+        let guard = read(&self.values);
+        let range = 0..guard.as_ref().map_or(0, |buffer| buffer.len());
+        Values { guard, range }
+    }
+
+    /// Changes values, as loading and the optimiser do; anything derived from them is made anew.
+    ///
+    /// # Panics
+    /// When the store is not allocated.
+    pub fn update<T>(&self, change: impl FnOnce(&mut [f32]) -> T) -> T {
+        let mut guard = write(&self.values);
+        let result = change(guard.as_mut().expect("values are allocated before they change"));
+        self.version.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    /// Changes with every [`Self::update`]; keys what is derived from values.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// Reserves gradients: from here on operations on the parameters are recorded.
+    pub fn enable_gradients(&self) {
+        let Device::Cpu(cpu) = &self.device;
+        *write(&self.gradients) = Some(cpu.arena.zeros(self.flat_len()));
+        *write(&self.written) = self.specs().iter().map(|_| AtomicBool::new(false)).collect();
+    }
+
+    /// Whether operations on the parameters want gradients.
+    #[must_use]
+    pub fn wants_gradients(&self) -> bool {
+        read(&self.gradients).is_some()
+    }
+
+    /// Forgets all gradients. The memory is overwritten by the next backward pass.
+    pub fn clear_gradients(&self) {
+        for written in read(&self.written).iter() {
+            written.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// All gradients as one flat slice, those that nothing was added to being zero. The one place
+    /// where gradients of several machines are to be reduced.
+    ///
+    /// # Panics
+    /// When gradients are not enabled.
+    pub fn with_gradients<T>(&self, f: impl FnOnce(&mut [f32]) -> T) -> T {
+        let mut guard = write(&self.gradients);
+        let flat = guard.as_mut().expect("gradients are enabled before they are used");
+        for (spec, written) in self.specs().iter().zip(read(&self.written).iter()) {
+            if !written.swap(true, Ordering::Relaxed) {
+                flat[spec.range()].fill(0.0);
+            }
+        }
+        f(flat)
+    }
+
+    /// Values to change and gradients to read at once, for the optimiser.
+    ///
+    /// # Panics
+    /// When values or gradients are not there.
+    pub fn step<T>(&self, f: impl FnOnce(&mut [f32], &mut [f32]) -> T) -> T {
+        self.with_gradients(|gradients| self.update(|values| f(values, gradients)))
+    }
+}
+
+impl Param {
+    /// Its shape.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The store it belongs to.
+    #[must_use]
+    pub fn store(&self) -> &Arc<ParamStore> {
+        &self.store
+    }
+
+    /// Its name in checkpoints.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.store.specs()[self.index].name.clone()
+    }
+
+    /// Where it lives.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        self.store.device()
+    }
+
+    /// What operations on it compute in.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.store.precision
+    }
+
+    /// Whether a gradient is wanted.
+    #[must_use]
+    pub fn wants_gradient(&self) -> bool {
+        self.store.wants_gradients()
+    }
+
+    /// Its values, to read.
+    #[must_use]
+    pub fn values(&self) -> Values<'_> {
+        Values { guard: read(&self.store.values), range: self.range.clone() }
+    }
+
+    /// Lets `f` add to the gradient. The second argument says whether there is something to add to:
+    /// if false, the slice holds old numbers and must be overwritten.
+    ///
+    /// # Panics
+    /// When gradients are not enabled.
+    pub fn add_gradient<T>(&self, f: impl FnOnce(&mut [f32], bool) -> T) -> T {
+        let mut guard = write(&self.store.gradients);
+        let flat = guard.as_mut().expect("gradients are enabled before a backward pass");
+        let accumulate = read(&self.store.written)[self.index].swap(true, Ordering::Relaxed);
+        f(&mut flat[self.range.clone()], accumulate)
+    }
+
+    /// The gradient, copied; zeros when nothing was added.
+    #[must_use]
+    pub fn gradient(&self) -> Vec<f32> {
+        self.store.with_gradients(|flat| flat[self.range.clone()].to_vec())
+    }
+}
