@@ -1,1 +1,22 @@
 //! CPU kernels, one file per operation, forward and backward together.
+
+mod chunks;
+mod dispatch;
+mod lanes;
+mod math;
+
+pub mod adamw;
+pub mod cross_entropy;
+pub mod elementwise;
+pub mod embedding;
+pub mod gelu;
+pub mod layer_norm;
+pub mod muon;
+pub mod random;
+pub mod reduce;
+pub mod rms_norm;
+pub mod rope;
+pub mod softmax;
+pub mod swiglu;
+
+pub mod gemm;

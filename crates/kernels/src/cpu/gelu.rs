@@ -1,0 +1,83 @@
+//! GELU (Hendrycks and Gimpel 2016, arXiv:1606.08415): `x` times the probability that a standard
+//! normal number is below `x`, exactly or by the approximation that GPT-2 was trained with.
+//!
+//! Erf: `out = x * P(x)`, `P(x) = (1 + erf(x / √2)) / 2`; `d_x = d_out * (P(x) + x * P'(x))`,
+//! `P'(x) = exp(-x² / 2) / √(2π)`.
+//!
+//! Tanh: `out = x * (1 + t) / 2`, `t = tanh(√(2/π) * (x + 0.044715 x³))`;
+//! `d_x = d_out * ((1 + t) / 2 + x / 2 * (1 - t²) * √(2/π) * (1 + 3 * 0.044715 x²))`.
+//!
+//! NaN stays NaN; minus infinity gives NaN (it is minus infinity times zero).
+
+use std::f32::consts::FRAC_1_SQRT_2;
+
+use crate::cpu::chunks::{CHUNK, for_each, read, write};
+use crate::cpu::dispatch::{Level, at_level};
+use crate::cpu::elementwise::{map, map2};
+use crate::cpu::math::{erf, exp, tanh};
+use crate::{Cpu, Element};
+
+/// √(2/π)
+const SLOPE: f32 = 0.797_884_6;
+const CUBIC: f32 = 0.044_715;
+/// 1 / √(2π)
+const DENSITY_AT_0: f32 = 0.398_942_3;
+
+/// Which of the two published forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gelu {
+    /// The definition, `gelu` in the configuration of published checkpoints.
+    Erf,
+    /// GPT-2's approximation, `gelu_new` or `gelu_pytorch_tanh`.
+    Tanh,
+}
+
+/// `x, out`: flat, of equal length.
+pub fn gelu<X: Element, O: Element>(cpu: &Cpu, form: Gelu, x: &[X], out: &mut [O]) {
+    assert_eq!(x.len(), out.len(), "gelu: lengths of x and out");
+    for_each(cpu, &(read(x, CHUNK), write(out, CHUNK)), |_, (x, out)| match form {
+        Gelu::Erf => at_level!(cpu, L => map(x, out, |x| x * normal_cdf::<L>(x))),
+        Gelu::Tanh => at_level!(cpu, L => map(x, out, |x| x * 0.5 * (1.0 + inner_tanh::<L>(x)))),
+    });
+}
+
+/// `x, d_out, d_x`: flat, of equal length; `d_x` is overwritten.
+pub fn gelu_backward<X: Element, G: Element, O: Element>(
+    cpu: &Cpu,
+    form: Gelu,
+    x: &[X],
+    d_out: &[G],
+    d_x: &mut [O],
+) {
+    assert_eq!(d_out.len(), x.len(), "gelu_backward: length of d_out");
+    assert_eq!(d_x.len(), x.len(), "gelu_backward: length of d_x");
+    let chunks = (read(x, CHUNK), read(d_out, CHUNK), write(d_x, CHUNK));
+    for_each(cpu, &chunks, |_, (x, d_out, d_x)| match form {
+        Gelu::Erf => at_level!(cpu, L => map2(x, d_out, d_x, |x, g| g * erf_slope::<L>(x))),
+        Gelu::Tanh => at_level!(cpu, L => map2(x, d_out, d_x, |x, g| g * tanh_slope::<L>(x))),
+    });
+}
+
+#[inline(always)]
+fn normal_cdf<L: Level>(x: f32) -> f32 {
+    0.5 * (1.0 + erf::<L>(x * FRAC_1_SQRT_2))
+}
+
+#[inline(always)]
+fn erf_slope<L: Level>(x: f32) -> f32 {
+    let density = DENSITY_AT_0 * exp::<L>(-0.5 * x * x);
+    L::mul_add(x, density, normal_cdf::<L>(x))
+}
+
+#[inline(always)]
+fn inner_tanh<L: Level>(x: f32) -> f32 {
+    tanh::<L>(SLOPE * x * L::mul_add(CUBIC * x, x, 1.0))
+}
+
+#[inline(always)]
+fn tanh_slope<L: Level>(x: f32) -> f32 {
+    let t = inner_tanh::<L>(x);
+    let inner_slope = SLOPE * L::mul_add(3.0 * CUBIC * x, x, 1.0);
+    let product = 0.5 * x * L::mul_add(-t, t, 1.0) * inner_slope;
+    L::mul_add(0.5, t, 0.5) + product
+}
