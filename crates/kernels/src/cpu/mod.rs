@@ -19,4 +19,9 @@ pub mod rope;
 pub mod softmax;
 pub mod swiglu;
 
+pub mod bandwidth;
 pub mod gemm;
+pub mod peak;
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,7 @@ mod pack_avx512;
 mod packed;
 mod portable;
 mod skinny;
+pub mod speed;
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -152,7 +152,7 @@ impl Case {
 
     /// C in f64, and for every element a bound on the rounding of its f32 sum.
     fn expected(&self, left: &Stored, right: &Stored) -> Vec<(f64, f64)> {
-        let (m, k, n) = self.shape;
+        let (m, k, _) = self.shape;
         let (added, bias) = (self.added(), self.bias());
         let mut expected = Vec::new();
         for row in 0..m {
