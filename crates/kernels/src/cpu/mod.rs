@@ -6,6 +6,7 @@ mod lanes;
 mod math;
 
 pub mod adamw;
+pub mod attention;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;

@@ -1,0 +1,175 @@
+//! Causal attention that never stores T x T numbers, forward and backward.
+//!
+//! `out_i = Σ_j softmax_j(scale * q_i · k_j) v_j` over the keys j that query i sees: `j <= i + (Tk -
+//! Tq)`, inside the window if there is one, in the same segment if there are segments. Query heads
+//! share key heads in groups of `H / K` (grouped-query attention). The forward keeps the running
+//! maximum and sum of each row and stores their log-sum-exp; the backward recomputes the
+//! probabilities from it. See Dao, "FlashAttention-2", arXiv:2307.08691.
+#![allow(unsafe_code)]
+
+mod backward;
+mod forward;
+mod rows;
+
+pub use rows::{Rows, RowsMut};
+
+use crate::{Cpu, Element, Precision};
+
+/// The sizes of an attention and its rule of who sees whom.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionShape {
+    /// B.
+    pub batch: usize,
+    /// Tq: queries of each batch element. The last one stands beside the last key.
+    pub query_len: usize,
+    /// Tk: keys of each batch element, at least Tq.
+    pub key_len: usize,
+    /// H, a multiple of K.
+    pub num_heads: usize,
+    /// K.
+    pub num_kv_heads: usize,
+    /// Dh.
+    pub head_dim: usize,
+    /// What the scores are multiplied by, usually `1 / sqrt(Dh)`.
+    pub scale: f32,
+    /// How many keys a query sees at most, itself included; all earlier ones if `None`.
+    pub window: Option<usize>,
+}
+
+/// What the forward reads.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionInputs<'a, E> {
+    /// Queries `[B, Tq, H * Dh]`.
+    pub q: Rows<'a, E>,
+    /// Keys `[B, Tk, K * Dh]`.
+    pub k: Rows<'a, E>,
+    /// Values `[B, Tk, K * Dh]`.
+    pub v: Rows<'a, E>,
+    /// `[B, Tk]`: a query sees only keys of its own number. A query's number is that of the key it
+    /// stands beside.
+    pub segments: Option<&'a [u32]>,
+    /// `[B]`: the number of keys of each batch element, between Tq and Tk, if they differ. Query i
+    /// of element b then stands beside key `i + key_lens[b] - Tq`.
+    pub key_lens: Option<&'a [usize]>,
+}
+
+/// What the backward needs of the forward, and the gradient that comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionOutputs<'a, E> {
+    /// The forward's output `[B, Tq, H * Dh]`.
+    pub out: Rows<'a, E>,
+    /// The forward's log-sum-exp `[B, H, Tq]`.
+    pub lse: &'a [f32],
+    /// The gradient of the output `[B, Tq, H * Dh]`.
+    pub d_out: Rows<'a, E>,
+}
+
+/// Where the backward writes.
+#[derive(Debug)]
+pub struct AttentionGradients<'a, E> {
+    /// `[B, Tq, H * Dh]`.
+    pub d_q: RowsMut<'a, E>,
+    /// `[B, Tk, K * Dh]`, summed over the query heads that share the key head. Zero for keys beyond
+    /// `key_lens`.
+    pub d_k: RowsMut<'a, E>,
+    /// As `d_k`.
+    pub d_v: RowsMut<'a, E>,
+}
+
+impl AttentionShape {
+    fn query_shape(&self) -> (usize, usize, usize) {
+        (self.batch, self.query_len, self.num_heads * self.head_dim)
+    }
+
+    fn key_shape(&self) -> (usize, usize, usize) {
+        (self.batch, self.key_len, self.num_kv_heads * self.head_dim)
+    }
+
+    /// Query heads that share a key head.
+    fn group(&self) -> usize {
+        self.num_heads / self.num_kv_heads
+    }
+
+    fn check(&self) {
+        let Self { query_len, key_len, num_heads, num_kv_heads, scale, window, .. } = *self;
+        assert!(query_len <= key_len, "{query_len} queries cannot stand beside {key_len} keys");
+        assert!(
+            num_kv_heads > 0 && num_heads.is_multiple_of(num_kv_heads),
+            "{num_heads} query heads cannot share {num_kv_heads} key heads"
+        );
+        assert!(scale.is_finite() && scale > 0.0, "scale is {scale}");
+        assert!(window != Some(0), "a window of 0 keys hides a query from itself");
+        assert!(self.head_dim > 0, "a head has at least one element");
+    }
+}
+
+impl<E: Element> AttentionInputs<'_, E> {
+    fn check(&self, shape: &AttentionShape) {
+        shape.check();
+        self.q.check("q", shape.query_shape());
+        self.k.check("k", shape.key_shape());
+        self.v.check("v", shape.key_shape());
+        if let Some(segments) = self.segments {
+            assert_eq!(segments.len(), shape.batch * shape.key_len, "a segment for each key");
+        }
+        if let Some(lens) = self.key_lens {
+            assert_eq!(lens.len(), shape.batch, "a number of keys for each batch element");
+            let (low, high) = (shape.query_len, shape.key_len);
+            assert!(
+                lens.iter().all(|len| (low..=high).contains(len)),
+                "key lengths {lens:?} are not all in {low}..={high}"
+            );
+        }
+    }
+
+    /// Number of keys of batch element `b`.
+    fn key_len(&self, shape: &AttentionShape, b: usize) -> usize {
+        self.key_lens.map_or(shape.key_len, |lens| lens[b])
+    }
+}
+
+/// Attention: `out` `[B, Tq, H * Dh]` and the log-sum-exp of each row's scaled scores in `lse`
+/// `[B, H, Tq]`.
+///
+/// # Panics
+/// When sizes do not fit together.
+pub fn attention<E: Element>(
+    cpu: &Cpu,
+    precision: Precision,
+    shape: &AttentionShape,
+    inputs: &AttentionInputs<'_, E>,
+    out: &mut RowsMut<'_, E>,
+    lse: &mut [f32],
+) {
+    inputs.check(shape);
+    out.check("out", shape.query_shape());
+    check_lse(shape, lse);
+    forward::attention(cpu, precision, shape, inputs, out, lse);
+}
+
+/// The gradients of [`attention`] with respect to q, k and v; they are overwritten, not added to.
+///
+/// # Panics
+/// When sizes do not fit together.
+pub fn attention_backward<E: Element>(
+    cpu: &Cpu,
+    precision: Precision,
+    shape: &AttentionShape,
+    inputs: &AttentionInputs<'_, E>,
+    outputs: &AttentionOutputs<'_, E>,
+    gradients: &mut AttentionGradients<'_, E>,
+) {
+    inputs.check(shape);
+    outputs.out.check("out", shape.query_shape());
+    outputs.d_out.check("d_out", shape.query_shape());
+    check_lse(shape, outputs.lse);
+    gradients.d_q.check("d_q", shape.query_shape());
+    gradients.d_k.check("d_k", shape.key_shape());
+    gradients.d_v.check("d_v", shape.key_shape());
+    backward::attention_backward(cpu, precision, shape, inputs, outputs, gradients);
+}
+
+fn check_lse(shape: &AttentionShape, lse: &[f32]) {
+    let rows = shape.batch * shape.num_heads * shape.query_len;
+    assert_eq!(lse.len(), rows, "a log-sum-exp for each query of each head");
+}
