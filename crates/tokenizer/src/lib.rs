@@ -1,0 +1,39 @@
+//! Text to ids and back: vocabularies, their training, and chat templates.
+//!
+//! In reading order:
+//! 1. [`Tokenizer`] loads a `tokenizer.json`, encodes, decodes and streams;
+//! 2. [`train`] learns a byte-level vocabulary from text, the same bytes on every run;
+//! 3. [`ChatTemplate`] renders a dialogue to [`Span`]s that remember who wrote each character;
+//! 4. [`encode_chat`] turns a dialogue into ids and the mask of what the assistant said.
+//!
+//! Invariant: text that a person or a document wrote never becomes a control token. Only the
+//! template's own words do, and the way from one to the other is by provenance, not by escaping.
+//!
+//! Deliberately absent: tensors, files other than the one asked for, and any network.
+
+mod byte_alphabet;
+mod chat;
+mod error;
+mod merges;
+mod report;
+mod stream;
+mod template;
+mod tokenizer;
+mod train;
+
+pub use chat::{ChatIds, Message, Role, encode_chat};
+pub use error::{Error, Result};
+pub use report::{Share, TokenizerReport, is_han};
+pub use stream::StreamDecoder;
+pub use template::{ChatTemplate, Origin, Span};
+pub use tokenizer::Tokenizer;
+pub use train::{PRE_SPLIT, TokenizerConfig, train};
+
+/// Ends a document. Always id 0 in a vocabulary trained here.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+/// Opens a turn of a dialogue. Always id 1 in a vocabulary trained here.
+pub const TURN_START: &str = "<|im_start|>";
+/// Closes a turn of a dialogue. Always id 2 in a vocabulary trained here.
+pub const TURN_END: &str = "<|im_end|>";
+/// The control tokens of a vocabulary trained here; the index is the id.
+pub const SPECIAL_TOKENS: [&str; 3] = [END_OF_TEXT, TURN_START, TURN_END];
