@@ -4,8 +4,9 @@
 //! Erf: `out = x * P(x)`, `P(x) = (1 + erf(x / √2)) / 2`; `d_x = d_out * (P(x) + x * P'(x))`,
 //! `P'(x) = exp(-x² / 2) / √(2π)`.
 //!
-//! Tanh: `out = x * (1 + t) / 2`, `t = tanh(√(2/π) * (x + 0.044715 x³))`;
-//! `d_x = d_out * ((1 + t) / 2 + x / 2 * (1 - t²) * √(2/π) * (1 + 3 * 0.044715 x²))`.
+//! Tanh: `out = x * (1 + tanh(u)) / 2`, `u = √(2/π) * (x + 0.044715 x³)`, computed as
+//! `x * sigmoid(2u)`, which is the same number without the cancellation in `1 + tanh(u)`. With
+//! `s = sigmoid(2u)`: `d_x = d_out * (s + x * s * (1 - s) * 2u')`.
 //!
 //! NaN stays NaN; minus infinity gives NaN (it is minus infinity times zero).
 
@@ -14,11 +15,11 @@ use std::f32::consts::FRAC_1_SQRT_2;
 use crate::cpu::chunks::{CHUNK, for_each, read, write};
 use crate::cpu::dispatch::{Level, at_level};
 use crate::cpu::elementwise::{map, map2};
-use crate::cpu::math::{erf, exp, tanh};
+use crate::cpu::math::{erf, exp, sigmoid};
 use crate::{Cpu, Element};
 
-/// √(2/π)
-const SLOPE: f32 = 0.797_884_6;
+/// 2 √(2/π)
+const SLOPE: f32 = 1.595_769_2;
 const CUBIC: f32 = 0.044_715;
 /// 1 / √(2π)
 const DENSITY_AT_0: f32 = 0.398_942_3;
@@ -37,7 +38,7 @@ pub fn gelu<X: Element, O: Element>(cpu: &Cpu, form: Gelu, x: &[X], out: &mut [O
     assert_eq!(x.len(), out.len(), "gelu: lengths of x and out");
     for_each(cpu, &(read(x, CHUNK), write(out, CHUNK)), |_, (x, out)| match form {
         Gelu::Erf => at_level!(cpu, L => map(x, out, |x| x * normal_cdf::<L>(x))),
-        Gelu::Tanh => at_level!(cpu, L => map(x, out, |x| x * 0.5 * (1.0 + inner_tanh::<L>(x)))),
+        Gelu::Tanh => at_level!(cpu, L => map(x, out, |x| x * tanh_gate::<L>(x))),
     });
 }
 
@@ -70,14 +71,13 @@ fn erf_slope<L: Level>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn inner_tanh<L: Level>(x: f32) -> f32 {
-    tanh::<L>(SLOPE * x * L::mul_add(CUBIC * x, x, 1.0))
+fn tanh_gate<L: Level>(x: f32) -> f32 {
+    sigmoid::<L>(SLOPE * x * L::mul_add(CUBIC * x, x, 1.0))
 }
 
 #[inline(always)]
 fn tanh_slope<L: Level>(x: f32) -> f32 {
-    let t = inner_tanh::<L>(x);
+    let s = tanh_gate::<L>(x);
     let inner_slope = SLOPE * L::mul_add(3.0 * CUBIC * x, x, 1.0);
-    let product = 0.5 * x * L::mul_add(-t, t, 1.0) * inner_slope;
-    L::mul_add(0.5, t, 0.5) + product
+    L::mul_add(x * inner_slope, s * (1.0 - s), s)
 }
