@@ -3,10 +3,10 @@
 
     python3 bench/peers/compare.py --python bench/peers/.venv/bin/python --realtime
 
-In a round every engine runs once, one after the other (A B C A B C ...), so that a machine whose speed
-drifts slows them alike. A ratio is taken within a round; the table shows its median and range over the
-rounds. Memory is what the kernel reports of each process when it ends (largest resident size), taken
-the same way for every engine; PyTorch's includes its library, ours includes our binary.
+In a round every engine runs once, one after the other (A B C A B C ...), so that a machine whose
+speed drifts slows them alike. A ratio is taken within a round; the table shows its median and range
+over the rounds. Memory is what the kernel reports of each process when it ends (largest resident
+size), taken the same way for every engine; PyTorch's includes its library, ours our binary.
 
 `tuned` is PyTorch with the allocator told to keep freed memory and to ask for huge pages, which is
 worth up to 20 % to it; the bars are held against PyTorch's fastest row, whichever that is.

@@ -3,13 +3,13 @@
 
     python bench/peers/train.py --shape w1 --precision bf16 --compile --threads 2
 
-The models are written plainly, as a PyTorch user would: `scaled_dot_product_attention`, the library's
-own norms, cross entropy on the logits, fused AdamW. The batch is random and the same every step, as in
-`danlu bench train`, so the loss starts near ln(vocabulary) and falls. tokens_per_s is from the median
-step after the warm-up; the warm-up (three steps, compilation included) is not timed.
+The models are written plainly, as a PyTorch user would: `scaled_dot_product_attention`, the
+library's own norms, cross entropy on the logits, fused AdamW. The batch is random and the same
+every step, as in `danlu bench train`, so the loss starts near ln(vocabulary) and falls. tokens_per_s is
+from the median step after the warm-up; the warm-up (three steps, with compilation) is not timed.
 
-peak_bytes is the largest resident size of the whole process, steps_peak_bytes that of the timed steps
-alone (the kernel's mark is reset after the warm-up, so compilation does not count in it), and
+peak_bytes is the largest resident size of the whole process, steps_peak_bytes that of the timed
+steps alone (the kernel's mark is reset after the warm-up, so compilation does not count in it), and
 import_bytes what the process held once the library was loaded.
 """
 
@@ -165,7 +165,7 @@ def reset_peak():
 
 
 def raise_priority():
-    """Real-time priority for every thread, so that other jobs on the machine do not blur the times."""
+    """Real-time priority for every thread, so that other jobs do not blur the times."""
     for thread in os.listdir("/proc/self/task"):
         os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))
 
@@ -247,7 +247,7 @@ def main():
                         choices=["default", "max-autotune-no-cudagraphs"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10.0, help="timed part, at least 3 steps")
-    parser.add_argument("--clip", type=float, help="clip the gradient to this norm (off by default)")
+    parser.add_argument("--clip", type=float, help="clip the gradient to this norm (default: off)")
     parser.add_argument("--realtime", action="store_true", help="SCHED_RR once warmed up")
     parser.add_argument("--seed", type=int, default=1)
     print(json.dumps(run(parser.parse_args())))

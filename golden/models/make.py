@@ -3,6 +3,8 @@
 
     python golden/models/make.py            # rewrites every folder beside this file
 
+Needs the packages of bench/peers/requirements.txt; the versions used stand in each golden.json.
+
 Each folder holds a small random model exactly as `save_pretrained` writes it (`config.json`,
 `model.safetensors`) and what the reference library computes with it:
 

@@ -1,8 +1,9 @@
 //! `cargo xtask kill --runs N`: a run that is killed again and again must end as if it never was.
 //!
-//! A recipe is run once in peace. Then it is started, killed (SIGKILL) at a random moment and started
-//! again, until it finishes by itself; every file must then have the bytes of the undisturbed run. This
-//! is repeated with fresh folders until N kills have landed. The same folder name is used throughout.
+//! A recipe is run once in peace. Then it is started, killed (SIGKILL) at a random moment and
+//! started again, until it finishes by itself; every file must then have the bytes of the
+//! undisturbed run. This is repeated from nothing until N kills have landed, always in a folder of
+//! the same name.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -8,8 +8,8 @@ use super::tree::Tree;
 /// Lines of code that may be alike by chance; one more is a copy.
 const MOST_EQUAL_LINES: usize = 12;
 
-/// No two places share a longer run of lines. Comments, blank lines and imports do not count, nor do
-/// indentation and lines that are only brackets.
+/// No two places share a longer run of lines. Comments, blank lines and imports do not count, nor
+/// do indentation and lines that are only brackets.
 pub(super) fn runs(tree: &Tree) -> Vec<Violation> {
     let window = MOST_EQUAL_LINES + 1;
     let mut seen: BTreeMap<Vec<&str>, (&str, usize)> = BTreeMap::new();

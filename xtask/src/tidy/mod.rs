@@ -1,5 +1,5 @@
-//! The rules of the tree that no compiler holds. Each stands in [`RULES`] with an example that breaks
-//! it; the tests below hold that every example is caught and that a clean tree is not.
+//! The rules of the tree that no compiler holds. Each stands in [`RULES`] with an example that
+//! breaks it; the tests below hold that every example is caught and that a clean tree is not.
 
 mod dependencies;
 mod documents;
@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         }
     }
     if count > 0 {
-        bail!("tidy found {count} broken rules, listed above");
+        bail!("tidy found {count} places that break a rule, listed above");
     }
     println!("tidy: {} rules hold over {} files", RULES.len(), tree.all().count());
     Ok(())

@@ -1,4 +1,4 @@
-//! The text files of the repository, in memory, so that a rule can be tested on a tree of three files.
+//! The text files of the repository, in memory: a rule can be tested on a tree of three files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,7 +68,8 @@ impl Tree {
         self.files.get(path).map(String::as_str)
     }
 
-    /// Every workspace member: its folder under `crates/` (or `xtask`) and the text of its manifest.
+    /// Every workspace member: its manifest's path, its folder under `crates/` (or `xtask`), and
+    /// the manifest's text.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.all().filter_map(|(path, text)| {
             let folder = path.strip_suffix("/Cargo.toml")?;

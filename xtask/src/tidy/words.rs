@@ -1,5 +1,5 @@
-//! Words that must not stand in the repository. Each is written in two parts here, so that this file
-//! does not hold them either.
+//! Words that must not stand in the repository. Each is written in two parts here, so that this
+//! file does not hold them either.
 
 use super::Violation;
 use super::tree::Tree;
