@@ -5,8 +5,9 @@
 
 The models are written plainly, as a PyTorch user would: `scaled_dot_product_attention`, the
 library's own norms, cross entropy on the logits, fused AdamW. The batch is random and the same
-every step, as in `danlu bench train`, so the loss starts near ln(vocabulary) and falls. tokens_per_s is
-from the median step after the warm-up; the warm-up (three steps, with compilation) is not timed.
+every step, as in `danlu bench train`, so the loss starts near ln(vocabulary) and falls.
+tokens_per_s is from the median step after the warm-up; the warm-up (three steps, with compilation)
+is not timed.
 
 peak_bytes is the largest resident size of the whole process, steps_peak_bytes that of the timed
 steps alone (the kernel's mark is reset after the warm-up, so compilation does not count in it), and

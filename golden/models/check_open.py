@@ -6,7 +6,7 @@
 `EXPECTED.json`: {"ids": [[..]], "logits": [[[..]]]} with ids [B, T] and logits [B, T, V]; and, when
 the tokenizer is to be compared too, "text" and "text_ids" (the ids Danlu gives that text, no
 special tokens added). Prints one JSON line with the largest absolute difference and the versions;
-exits 1 when it is over 1e-4, when a weight is missing or left over, or when the tokenizer disagrees.
+exits 1 when it is over 1e-4, a weight is missing or left over, or the tokenizer disagrees.
 """
 
 import json
