@@ -77,19 +77,18 @@ impl Order5 {
                     if length < ORDER { (gram, length + 1) } else { (last(gram, ORDER), ORDER) };
             }
         }
-        let mut levels = Vec::with_capacity(ORDER + 1);
-        let mut longer: Vec<(u128, u64)> = Vec::new();
+        let mut levels: Vec<Level> = Vec::with_capacity(ORDER + 1);
         for mut seen in occurrences.into_iter().rev() {
             let length = ORDER - levels.len();
             seen.sort_unstable();
             let mut grams = run_lengths(&seen);
             // What is longer, less its first character, counts once for each such character.
+            let longer = levels.last().map_or(&[][..], |level| &level.grams);
             let mut shortened: Vec<u128> =
                 longer.iter().map(|&(gram, _)| last(gram, length + 1)).collect();
             shortened.sort_unstable();
             grams.extend(run_lengths(&shortened));
             grams.sort_unstable();
-            longer.clone_from(&grams);
             levels.push(Level::new(grams));
         }
         levels.reverse();
@@ -122,7 +121,8 @@ impl Order5 {
     }
 
     /// Probability of `next` after the last characters of `before`, a document's beginning.
-    pub fn probability(&self, before: &str, next: char) -> f64 {
+    #[cfg(test)]
+    fn probability(&self, before: &str, next: char) -> f64 {
         let context: Vec<u128> =
             std::iter::once(START).chain(before.chars().map(|c| c as u128)).collect();
         self.probability_after(&context[context.len().saturating_sub(ORDER)..], next)
