@@ -3,9 +3,10 @@
 
     python golden/models/check_open.py MODEL_FOLDER EXPECTED.json
 
-`EXPECTED.json`: {"ids": [[..]], "logits": [[[..]]]} with ids [B, T] and logits [B, T, V]; and, when
-the tokenizer is to be compared too, "text" and "text_ids" (the ids Danlu gives that text, no
-special tokens added). Prints one JSON line with the largest absolute difference and the versions;
+`EXPECTED.json` has "ids" [B, T] and "logits" [B, T, V]; or, as `danlu score` tells them of one text,
+"ids" [T] and "log_probs" [T - 1], a value for every id but the first. When the tokenizer is to be
+compared too: "text" and "text_ids" (the ids Danlu gives that text, no special tokens added).
+Prints one JSON line with the largest absolute difference and the versions;
 exits 1 when it is over 1e-4, a weight is missing or left over, or the tokenizer disagrees.
 """
 
@@ -18,7 +19,7 @@ import transformers
 LIMIT = 1e-4
 
 
-def check_logits(folder, expected):
+def check_model(folder, expected):
     model, report = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
     )
@@ -28,14 +29,17 @@ def check_logits(folder, expected):
         if report.get(kind)
     ]
     ids = torch.tensor(expected["ids"])
-    wanted = torch.tensor(expected["logits"], dtype=torch.float32)
+    what = "logits" if "logits" in expected else "log_probs"
+    wanted = torch.tensor(expected[what], dtype=torch.float32)
     with torch.no_grad():
-        found = model.eval()(input_ids=ids, use_cache=False).logits
+        found = model.eval()(input_ids=ids if ids.ndim == 2 else ids[None], use_cache=False).logits
+    if what == "log_probs":
+        found = found[0, :-1].log_softmax(-1).gather(1, ids[1:, None]).squeeze(1)
     if found.shape != wanted.shape:
-        return float("inf"), problems + [f"logits {list(found.shape)}, not {list(wanted.shape)}"]
+        return float("inf"), problems + [f"{what} {list(found.shape)}, not {list(wanted.shape)}"]
     difference = (found - wanted).abs().max().item()
     if not difference <= LIMIT:
-        problems.append(f"logits differ by {difference}, over {LIMIT}")
+        problems.append(f"{what} differ by {difference}, over {LIMIT}")
     return difference, problems
 
 
@@ -55,7 +59,7 @@ def check_tokenizer(folder, expected):
 def main(folder, expected_path):
     with open(expected_path, encoding="utf-8") as file:
         expected = json.load(file)
-    difference, problems = check_logits(folder, expected)
+    difference, problems = check_model(folder, expected)
     problems += check_tokenizer(folder, expected)
     print(json.dumps({
         "folder": folder,
