@@ -3,11 +3,11 @@
 
     python golden/models/check_open.py MODEL_FOLDER EXPECTED.json
 
-`EXPECTED.json` has "ids" [B, T] and "logits" [B, T, V]; or, as `danlu score` tells them of one text,
-"ids" [T] and "log_probs" [T - 1], a value for every id but the first. When the tokenizer is to be
-compared too: "text" and "text_ids" (the ids Danlu gives that text, no special tokens added).
-Prints one JSON line with the largest absolute difference and the versions;
-exits 1 when it is over 1e-4, a weight is missing or left over, or the tokenizer disagrees.
+`EXPECTED.json` has "ids" [B, T] and "logits" [B, T, V]; or, as `danlu score` tells them of one
+text, "ids" [T] and "log_probs" [T - 1], a value for every id but the first. When the tokenizer is
+to be compared too: "text" and "text_ids" (the ids Danlu gives that text, no special tokens added).
+Prints one JSON line with the largest absolute difference and the versions; exits 1 when it is over
+1e-4, a weight is missing or left over, or the tokenizer disagrees.
 """
 
 import json
