@@ -1,0 +1,41 @@
+//! Which documents are held out.
+
+use sha2::{Digest, Sha256};
+
+/// Whether the document `id` is held out when `per_mille` of 1000 are: the first 8 bytes of
+/// SHA-256 of the id, as a big-endian number, modulo 1000, are below `per_mille`.
+///
+/// The rule looks at the id only, so it stays when documents are added, and raising `per_mille`
+/// only adds to the held-out part.
+///
+/// ```
+/// use danlu_data::is_held_out;
+///
+/// assert!(!is_held_out("tang/1", 0) && is_held_out("tang/1", 1000));
+/// ```
+pub fn is_held_out(id: &str, per_mille: u64) -> bool {
+    let digest = Sha256::digest(id.as_bytes());
+    let first = digest[..8].iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
+    first % 1000 < per_mille
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_is_the_written_one() {
+        // python: int.from_bytes(sha256(id.encode()).digest()[:8], "big") % 1000
+        let remainders = [("", 652), ("tang/1", 581), ("hamlet.txt:1", 629), ("静夜思", 686)];
+        for (id, remainder) in remainders {
+            assert!(is_held_out(id, remainder + 1), "{id}");
+            assert!(!is_held_out(id, remainder), "{id}");
+        }
+    }
+
+    #[test]
+    fn about_the_wished_share_is_held_out() {
+        let count = (0..20_000).filter(|i| is_held_out(&format!("poem:{i}"), 40)).count();
+        assert!((700..900).contains(&count), "{count} of 20000");
+    }
+}
