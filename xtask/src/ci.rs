@@ -156,7 +156,7 @@ fn run_step(step: &Step) -> Result<Tally> {
     let status = if step.kind == Kind::Tests {
         let mut child = command.stdout(Stdio::piped()).spawn().context(step.command[0])?;
         let output = child.stdout.take().context("a piped child has an output")?;
-        tally = pass_on(BufReader::new(output))?;
+        tally = pass_on(BufReader::new(output), std::io::stdout())?;
         child.wait()?
     } else {
         command.status().context(step.command[0])?
@@ -167,12 +167,12 @@ fn run_step(step: &Step) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Prints a test run's lines as they come and adds up its closing lines.
-fn pass_on(mut output: impl BufRead) -> Result<Tally> {
+/// Passes a test run's lines on as they come and adds up its closing lines.
+fn pass_on(mut output: impl BufRead, mut to: impl Write) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line)? > 0 {
-        std::io::stdout().write_all(&line)?;
+        to.write_all(&line)?;
         if let Some(closing) = closing_line(&String::from_utf8_lossy(&line)) {
             tally.passed += closing.passed;
             tally.failed += closing.failed;
@@ -201,8 +201,10 @@ mod tests {
         let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; \
                       0 filtered out; finished in 0.00s\n\nnot a test result: ok\n\
                       test result: FAILED. 40 passed; 3 failed; 0 ignored; finished in 1.2s\n";
-        let tally = pass_on(output.as_bytes()).unwrap();
+        let mut passed_on = Vec::new();
+        let tally = pass_on(output.as_bytes(), &mut passed_on).unwrap();
         assert_eq!(tally, Tally { passed: 42, failed: 3 });
+        assert_eq!(passed_on, output.as_bytes());
     }
 
     #[test]
