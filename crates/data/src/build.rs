@@ -1,8 +1,9 @@
 //! Raw files to `clean.jsonl`, `heldout.jsonl`, `dialogues.jsonl` and `report.json`.
 //!
 //! Records stream through: only hashes and names of documents stay in memory. The order of the
-//! output is that of the input. Exact duplicates go before the split, and a dialogue follows the
-//! document it was made from, so nothing held out is trained on.
+//! output is that of the input. Exact duplicates go before the split. A dialogue is dropped when a
+//! document that it was made from is held out, or when it quotes a line of a held-out one, so
+//! nothing held out is trained on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -76,6 +77,8 @@ struct Builder<'a> {
     texts: BTreeMap<[u8; 32], Side>,
     /// Side of each document, by id; a duplicate is where its twin is.
     documents: BTreeMap<String, Side>,
+    /// The long lines of held-out documents; see [`long_lines`].
+    heldout_lines: BTreeSet<[u8; 32]>,
     dialogue_ids: BTreeSet<String>,
     dialogue_hashes: BTreeSet<[u8; 32]>,
 }
@@ -107,6 +110,7 @@ impl<'a> Builder<'a> {
             report,
             texts: BTreeMap::new(),
             documents: BTreeMap::new(),
+            heldout_lines: BTreeSet::new(),
             dialogue_ids: BTreeSet::new(),
             dialogue_hashes: BTreeSet::new(),
         })
@@ -160,6 +164,9 @@ impl<'a> Builder<'a> {
         } else {
             (Side::Train, &mut self.report.train, &mut self.clean)
         };
+        if side == Side::Heldout {
+            self.heldout_lines.extend(long_lines(&document.text));
+        }
         part.add(&document);
         file.write(&line_of(&document)?)?;
         self.texts.insert(hash, side);
@@ -175,9 +182,9 @@ impl<'a> Builder<'a> {
         let hash: [u8; 32] = Sha256::digest(line_of(&dialogue.messages)?).into();
         if let Some(reason) = self.fault_of(&dialogue, &hash) {
             count(&mut self.report.dialogues_dropped, reason);
-            let detail = dialogue.source_id().unwrap_or_default();
+            let detail = dialogue.source_ids().join(", ");
             let (id, step) = (Some(dialogue.id.as_str()), "dialogues");
-            return self.drop(&Dropped { place, id, step, reason, detail });
+            return self.drop(&Dropped { place, id, step, reason, detail: &detail });
         }
         self.dialogues.write(&line_of(&dialogue)?)?;
         self.report.dialogues += 1;
@@ -196,18 +203,30 @@ impl<'a> Builder<'a> {
         if dialogue.messages.iter().any(|message| message.content.is_empty()) {
             return Some("an empty turn");
         }
-        match dialogue.source_id().map(|source| self.documents.get(source)) {
-            Some(Some(Side::Heldout)) => return Some("its source document is held out"),
-            Some(None) => return Some("its source document is not among the texts"),
-            None if self.config.dialogues_need_source => {
-                return Some("it names no source document (meta.source_id)");
+        let sources = dialogue.source_ids();
+        if sources.is_empty() && self.config.dialogues_need_source {
+            return Some("it names no source document (meta.source_id)");
+        }
+        for source in sources {
+            match self.documents.get(source) {
+                Some(Side::Heldout) => return Some("a source document is held out"),
+                None => return Some("a source document is not among the texts"),
+                Some(Side::Train) => {}
             }
-            Some(Some(Side::Train)) | None => {}
+        }
+        if dialogue.messages.iter().any(|message| self.quotes_held_out(&message.content)) {
+            return Some("it quotes a held-out document");
         }
         if self.dialogue_ids.contains(&dialogue.id) {
             return Some("id is taken");
         }
         self.dialogue_hashes.contains(hash).then_some("the same turns as an earlier dialogue")
+    }
+
+    /// Whether a long line of `text` stands in a held-out document, whatever the dialogue says of
+    /// its sources.
+    fn quotes_held_out(&self, text: &str) -> bool {
+        long_lines(text).any(|line| self.heldout_lines.contains(&line))
     }
 
     fn reject(&mut self, place: &Place, id: Option<&str>, reason: &Reason) -> Result<()> {
@@ -248,6 +267,13 @@ impl<'a> Builder<'a> {
         write_file_atomically(&out.join(REPORT_FILE), &json)?;
         Ok(report)
     }
+}
+
+/// The SHA-256 of each line of `text` that is long enough to be recognised: 12 characters are a
+/// Chinese couplet of five-character verses. Shorter lines recur in unrelated texts.
+fn long_lines(text: &str) -> impl Iterator<Item = [u8; 32]> {
+    let long = |line: &&str| line.chars().count() >= 12;
+    text.lines().map(str::trim).filter(long).map(|line| Sha256::digest(line.as_bytes()).into())
 }
 
 /// `record` as a line of JSON.

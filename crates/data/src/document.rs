@@ -7,11 +7,12 @@ use std::path::Path;
 use danlu_tokenizer::Message;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Error, Result};
 
 /// What is known about a text: `licence`, `origin`, and whatever its file said.
-pub type Meta = serde_json::Map<String, serde_json::Value>;
+pub type Meta = serde_json::Map<String, Value>;
 
 /// A piece of running text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,15 +35,18 @@ pub struct Dialogue {
     pub id: String,
     /// The turns.
     pub messages: Vec<Message>,
-    /// What is known about it; `source_id` names the document it was made from.
+    /// What is known about it; `source_id` (or a list, `source_ids`) names the documents that it was
+    /// made from.
     #[serde(default)]
     pub meta: Meta,
 }
 
 impl Dialogue {
-    /// The document that this dialogue was made from.
-    pub fn source_id(&self) -> Option<&str> {
-        self.meta.get("source_id")?.as_str()
+    /// The documents that this dialogue was made from; empty when it names none.
+    pub fn source_ids(&self) -> Vec<&str> {
+        let one = self.meta.get("source_id").and_then(Value::as_str);
+        let many = self.meta.get("source_ids").and_then(Value::as_array);
+        one.into_iter().chain(many.into_iter().flatten().filter_map(Value::as_str)).collect()
     }
 }
 

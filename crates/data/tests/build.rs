@@ -169,9 +169,9 @@ fn equal_texts_are_kept_once_and_stay_on_one_side() {
 fn dialogues_from_held_out_or_unknown_documents_are_dropped() {
     let (held, trained, twin) = (name(true, 0), name(false, 0), name(false, 1));
     let texts = [
-        json!({ "id": held, "text": "held" }),
+        json!({ "id": held, "text": "held\n白日依山盡，黃河入海流。" }),
         json!({ "id": trained, "text": "trained" }),
-        json!({ "id": twin, "text": "held" }),
+        json!({ "id": twin, "text": "held\n白日依山盡，黃河入海流。" }),
     ];
     let turns = |answer: &str| json!([{ "role": "user", "content": "say\r\n" }, { "role": "assistant", "content": answer }]);
     let dialogue = |id: &str, source: &str, answer: &str| json!({ "id": id, "messages": turns(answer), "meta": { "source_id": source } });
@@ -180,6 +180,8 @@ fn dialogues_from_held_out_or_unknown_documents_are_dropped() {
         dialogue("held", &held, "held"),
         dialogue("twin of held", &twin, "held"),
         dialogue("unknown", "nobody", "x"),
+        dialogue("quotes", &trained, "He wrote:\n 白日依山盡，黃河入海流。"),
+        json!({ "id": "two", "messages": turns("z"), "meta": { "source_ids": [trained, held] } }),
         json!({ "id": "no source", "messages": turns("y") }),
         dialogue("kept", &trained, "same id"),
         dialogue("same turns", &trained, "trained"),
@@ -202,11 +204,12 @@ fn dialogues_from_held_out_or_unknown_documents_are_dropped() {
     assert_eq!(
         reasons,
         [
+            ("a source document is held out", 3),
+            ("a source document is not among the texts", 1),
             ("an empty turn", 1),
             ("id is taken", 1),
             ("it names no source document (meta.source_id)", 1),
-            ("its source document is held out", 2),
-            ("its source document is not among the texts", 1),
+            ("it quotes a held-out document", 1),
             ("the assistant says nothing", 1),
             ("the same turns as an earlier dialogue", 1),
         ]
