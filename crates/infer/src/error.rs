@@ -1,0 +1,48 @@
+//! Why a request is refused or fails.
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A request was refused, or answering it failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is nothing to go on from.
+    #[error("the prompt is empty; give at least one token, such as the one that begins a text")]
+    EmptyPrompt,
+    /// The prompt does not fit. It is never cut.
+    #[error("the prompt has {tokens} tokens, the cache room for {room}; shorten or split it")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens there is room for.
+        room: usize,
+    },
+    /// A setting that makes no sense.
+    #[error("`{name}` is {value}; it must be {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The model computed something that is no number.
+    #[error(
+        "the model gave the logit {value} for token {id}; its weights are damaged or were trained to \
+         divergence"
+    )]
+    NotFinite {
+        /// The logit.
+        value: f32,
+        /// The token it is for.
+        id: usize,
+    },
+    /// The model refused or failed.
+    #[error(transparent)]
+    Model(#[from] danlu_models::Error),
+    /// An operation failed.
+    #[error(transparent)]
+    Tensor(#[from] danlu_tensor::Error),
+}

@@ -1,0 +1,151 @@
+//! What a language model can do, whatever its family.
+
+use std::sync::Arc;
+
+use danlu_tensor::ops::{self, CrossEntropy};
+use danlu_tensor::{Device, Param, ParamStore, Precision, Tensor};
+use serde_json::Value;
+
+use crate::layers::Pass;
+use crate::{Error, Family, KvCache, ModelShape, Result};
+
+/// How a model is built: independent of what it is.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// Where it lives.
+    pub device: Device,
+    /// What it computes in.
+    pub precision: Precision,
+    /// Whether training keeps only what enters each block and computes the rest again on the way
+    /// back: less memory for one more forward pass. Changes no bit of the result.
+    pub recompute: bool,
+}
+
+/// Token ids to run a model on: `B` rows of `T`, row after row.
+#[derive(Clone, Debug)]
+pub struct ModelInput<'a> {
+    /// The ids. `[B * T]`
+    pub ids: &'a [u32],
+    /// B.
+    pub batch: usize,
+    /// Where each token stands in its document. `[B * T]`
+    pub positions: Arc<[u32]>,
+    /// Which document of its row each token belongs to; attention stays inside one. `[B * T]`
+    pub segments: Option<Arc<[u32]>>,
+}
+
+impl<'a> ModelInput<'a> {
+    /// `batch` rows of one document each.
+    #[must_use]
+    pub fn new(ids: &'a [u32], batch: usize) -> Self {
+        let tokens = (ids.len() / batch.max(1)).max(1);
+        let positions = (0..ids.len()).map(|i| (i % tokens) as u32).collect();
+        Self { ids, batch, positions, segments: None }
+    }
+
+    /// One row that goes on where a cache ends.
+    #[must_use]
+    pub fn after(cache: &KvCache, ids: &'a [u32]) -> Self {
+        let start = cache.len() as u32;
+        Self { ids, batch: 1, positions: (start..start + ids.len() as u32).collect(), segments: None }
+    }
+
+    /// Refuses inputs that do not fit themselves, the model or the cache.
+    fn check(&self, shape: &ModelShape, cache: Option<&KvCache>) -> Result<()> {
+        let (count, batch) = (self.ids.len(), self.batch);
+        let others = [self.positions.len(), self.segments.as_ref().map_or(count, |s| s.len())];
+        if batch == 0 || count == 0 || !count.is_multiple_of(batch) || others != [count; 2] {
+            return Err(Error::Input(format!(
+                "{count} ids in {batch} rows with {} positions and {} segments do not fit together",
+                others[0], others[1]
+            )));
+        }
+        shape.check_ids(self.ids)?;
+        shape.check_positions(&self.positions)?;
+        if let Some(cache) = cache {
+            cache.check(self)?;
+        }
+        Ok(())
+    }
+}
+
+/// A causal language model: a family, its sizes and its parameters.
+pub trait CausalLm: Send + Sync {
+    /// Its family.
+    fn family(&self) -> &'static Family;
+
+    /// Its sizes.
+    fn shape(&self) -> &ModelShape;
+
+    /// Its configuration as published: what `config.json` holds.
+    fn config(&self) -> Value;
+
+    /// Its parameters. Fresh from `build` they have no values: call
+    /// [`ParamStore::initialise`] or load a folder.
+    fn params(&self) -> &Arc<ParamStore>;
+
+    /// The weight `[V, D]` that turns hidden states into logits.
+    fn head(&self) -> &Param;
+
+    /// The layers themselves: hidden states `[B * T, D]` after the final norm, in the compute type.
+    /// Callers use [`CausalLm::hidden`], which checks the input and moves the cache on.
+    ///
+    /// # Errors
+    /// When an operation fails.
+    fn forward(&self, ids: &[u32], pass: &Pass, cache: Option<&mut KvCache>) -> Result<Tensor>;
+
+    /// Hidden states `[B * T, D]` after the final norm. With a cache, the tokens (one row) come
+    /// after those the cache holds, and their keys and values are added to it.
+    ///
+    /// # Errors
+    /// When the input does not fit the model or the cache, or gradients are asked for through a
+    /// cache.
+    fn hidden(&self, input: &ModelInput<'_>, cache: Option<&mut KvCache>) -> Result<Tensor> {
+        self.hidden_watched(input, cache, None)
+    }
+
+    /// [`CausalLm::hidden`], showing named activations to `watch` on the way: `embedding`,
+    /// `layer.N` and `final_norm`, each `[B * T, D]`.
+    ///
+    /// # Errors
+    /// As [`CausalLm::hidden`].
+    fn hidden_watched(
+        &self,
+        input: &ModelInput<'_>,
+        cache: Option<&mut KvCache>,
+        watch: Option<Arc<crate::layers::Watch>>,
+    ) -> Result<Tensor> {
+        input.check(self.shape(), cache.as_deref())?;
+        let pass = Pass {
+            batch: input.batch,
+            positions: Arc::clone(&input.positions),
+            segments: input.segments.clone(),
+            watch,
+        };
+        let Some(cache) = cache else { return self.forward(input.ids, &pass, None) };
+        let hidden = self.forward(input.ids, &pass, Some(&mut *cache))?;
+        cache.advance(input.ids);
+        Ok(hidden)
+    }
+
+    /// `scale` times the sum of the cross-entropies of the targets that are not -100, with the loss
+    /// of every row. `targets: [B * T]`, already shifted: target i is what follows token i.
+    ///
+    /// # Errors
+    /// As [`CausalLm::hidden`], or when a target is outside the vocabulary.
+    fn loss(&self, input: &ModelInput<'_>, targets: &[i32], scale: f32) -> Result<CrossEntropy> {
+        let hidden = self.hidden(input, None)?;
+        Ok(ops::linear_cross_entropy(&hidden, self.head(), targets, scale)?)
+    }
+
+    /// The logits of every token, `[B * T, V]` f32. Not differentiable.
+    ///
+    /// # Errors
+    /// As [`CausalLm::hidden`].
+    fn logits(&self, input: &ModelInput<'_>, cache: Option<&mut KvCache>) -> Result<Tensor> {
+        danlu_tensor::no_grad(|| {
+            let hidden = self.hidden(input, cache)?;
+            Ok(ops::logits(&hidden, self.head())?)
+        })
+    }
+}
