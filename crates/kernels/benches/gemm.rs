@@ -2,7 +2,7 @@
 //! them: `cargo bench -p danlu-kernels --bench gemm -- [f32|bf16] [THREADS] [PART OF A NAME]`.
 #![allow(clippy::print_stdout)]
 
-use danlu_kernels::cpu::gemm::speed::{SHAPES, step_gflops};
+use danlu_kernels::cpu::gemm::speed::{Operands, SHAPES, gflops};
 use danlu_kernels::cpu::{bandwidth, peak};
 use danlu_kernels::{Cpu, Precision};
 
@@ -23,17 +23,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     println!("{precision:?}, {threads} threads, {}", cpu.simd.name());
     println!("memory: {:.1} GB/s", bandwidth::read_gb_per_s(&cpu, 256 << 20));
-    println!("{:24} {:>6} {:>6} {:>6} {:>9} {:>7}", "", "M", "N", "K", "GFLOP/s", "of peak");
-    let (mut work, mut time) = (0.0, 0.0);
+    println!("operands in memory, then in the shared cache; GFLOP/s and share of the peak");
+    println!("{:24} {:>6} {:>6} {:>6} {:>16} {:>16}", "", "M", "N", "K", "memory", "cache");
+    let (mut work, mut time) = (0.0, [0.0; 2]);
     for shape in SHAPES.iter().filter(|shape| shape.name.contains(&part)) {
-        let before = peak();
-        let gflops = step_gflops(&cpu, precision, shape);
-        let share = gflops / before.max(peak());
         let (m, n, k) = shape.mnk;
-        println!("{:24} {m:6} {n:6} {k:6} {gflops:9.1} {:6.1}%", shape.name, 100.0 * share);
+        print!("{:24} {m:6} {n:6} {k:6}", shape.name);
         work += (m * n * k) as f64;
-        time += (m * n * k) as f64 / share;
+        for (operands, time) in [Operands::InMemory, Operands::InCache].into_iter().zip(&mut time) {
+            let before = peak();
+            let gflops = gflops(&cpu, precision, shape, operands);
+            let share = gflops / before.max(peak());
+            print!(" {gflops:8.1} {:6.1}%", 100.0 * share);
+            *time += (m * n * k) as f64 / share;
+        }
+        println!();
     }
-    println!("all of them: {:.1}% of peak", 100.0 * work / time);
+    let [memory, cache] = time.map(|time| 100.0 * work / time);
+    println!("all of them: {memory:.1}% of peak from memory, {cache:.1}% from cache");
     Ok(())
 }

@@ -81,15 +81,24 @@ unsafe fn one_task(
         0
     };
     let mut partial = cpu.arena.buffer::<f32>(partial_len);
-    let mut panel = cpu.arena.buffer::<u32>(kernel.left_len(depth_block));
+    // Rows that lie across memory are packed together, others one panel at a time.
+    let step = if a.transposed { left.len() } else { 1 };
+    let mut panels = cpu.arena.buffer::<u32>(step * kernel.left_len(depth_block));
     for depth in (0..k.max(1)).step_by(depth_block) {
         let block = depth..(depth + depth_block).min(k);
         let right_len = kernel.right_len(block.len());
         let right_panels = b.panels(depth, right.start);
-        for left in left.clone() {
-            let rows = part(m, grid.left_panels, left);
-            kernel.pack_left(a, rows.clone(), block.clone(), &mut panel);
-            let left = RawLeft { start: panel.as_ptr().cast(), row_stride: 4, packed: true };
+        for panel in left.clone() {
+            let (rows, at) = (part(m, grid.left_panels, panel), (panel - left.start) % step);
+            if at == 0 {
+                let cuts: [usize; PANELS_OF_A_TASK + 1] = std::array::from_fn(|index| {
+                    part(m, grid.left_panels, panel + index.min(step)).start - rows.start
+                });
+                let cuts = (rows.start, &cuts[..=step]);
+                kernel.pack_left_panels(a, cuts, block.clone(), &mut panels);
+            }
+            let panel = panels[at * kernel.left_len(block.len())..].as_ptr();
+            let left = RawLeft { start: panel.cast(), row_stride: 4, packed: true };
             for (index, right) in right.clone().enumerate() {
                 let columns = right * kernel.cols..((right + 1) * kernel.cols).min(n);
                 let shape = (rows.len(), columns.len());

@@ -93,6 +93,9 @@ impl RawLeft {
 /// Elements of the largest tile of any kernel.
 pub(crate) const TILE_MAX: usize = 14 * 32;
 
+/// Most panels that [`Kernel::pack_right_panels`] packs at once.
+pub(super) const RIGHT_PANELS: usize = 8;
+
 impl Kernel {
     /// The fastest kernel of a level.
     pub(crate) fn new(simd: Simd, precision: Precision) -> Self {
@@ -167,6 +170,35 @@ impl Kernel {
     ) {
         assert!(rows.len() <= self.rows, "a left panel has at most {} rows", self.rows);
         pack::panel(self, Source::left(a, rows, depth), self.left_lanes, out);
+    }
+
+    /// Packs the rows of several left panels at once; panel `i` holds rows `cuts[i] ..
+    /// cuts[i + 1]` of `a [M, K]`, counted from `first`.
+    pub(super) fn pack_left_panels(
+        &self,
+        a: &Matrix<'_>,
+        (first, cuts): (usize, &[usize]),
+        depth: Range<usize>,
+        out: &mut [u32],
+    ) {
+        let rows = first..first + cuts[cuts.len() - 1];
+        pack::panels(self, Source::left(a, rows, depth), cuts, self.left_lanes, out);
+    }
+
+    /// Packs several right panels at once: all of `columns` of `b [K, N]` over `depth`.
+    pub(super) fn pack_right_panels(
+        &self,
+        b: &Matrix<'_>,
+        columns: Range<usize>,
+        depth: Range<usize>,
+        out: &mut [u32],
+    ) {
+        let mut cuts = [0; RIGHT_PANELS + 1];
+        let panels = columns.len().div_ceil(self.cols);
+        for (panel, cut) in cuts.iter_mut().enumerate() {
+            *cut = (panel * self.cols).min(columns.len());
+        }
+        pack::panels(self, Source::right(b, columns, depth), &cuts[..=panels], self.cols, out);
     }
 
     /// Packs `columns` (at most [`Kernel::cols`]) of `b [K, N]` over `depth` into a right panel of

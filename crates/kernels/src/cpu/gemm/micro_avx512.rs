@@ -63,6 +63,21 @@ impl Arithmetic for Bf16 {
     }
 }
 
+/// The body once for every row below `R`, written out: a loop over all 14 rows would be too long
+/// for the compiler to unroll, and sums that are not unrolled live in memory.
+macro_rules! each_row {
+    ($count:ident, $row:ident, $body:block) => {
+        each_row!(@ $count, $row, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    };
+    (@ $count:ident, $row:ident, $body:block, $($index:literal)*) => {$(
+        if $count > $index {
+            #[allow(non_upper_case_globals)]
+            const $row: usize = $index;
+            $body
+        }
+    )*};
+}
+
 type Micro = unsafe fn(RawLeft, *const u32, usize, &RawTile);
 
 macro_rules! table {
@@ -149,23 +164,23 @@ unsafe fn multiply<A: Arithmetic, const R: usize, const PACKED: bool>(
             _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * COLS).cast());
             _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * COLS + 16).cast());
             let columns = [_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16))];
-            for (row, sums) in sums.iter_mut().enumerate() {
+            each_row!(R, row, {
                 let unit = a.add(row * row_stride).cast::<f32>().read_unaligned();
                 let unit = _mm512_set1_ps(unit);
-                sums[0] = A::multiply_add(sums[0], unit, columns[0]);
-                sums[1] = A::multiply_add(sums[1], unit, columns[1]);
-            }
+                sums[row][0] = A::multiply_add(sums[row][0], unit, columns[0]);
+                sums[row][1] = A::multiply_add(sums[row][1], unit, columns[1]);
+            });
             a = a.add(step);
             b = b.add(COLS);
         }
         if units * A::UNIT < k && !PACKED {
             let columns = [_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16))];
-            for (row, sums) in sums.iter_mut().enumerate() {
+            each_row!(R, row, {
                 let half = a.add(row * row_stride).cast::<u16>().read_unaligned();
                 let unit = _mm512_castsi512_ps(_mm512_set1_epi32(i32::from(half)));
-                sums[0] = A::multiply_add(sums[0], unit, columns[0]);
-                sums[1] = A::multiply_add(sums[1], unit, columns[1]);
-            }
+                sums[row][0] = A::multiply_add(sums[row][0], unit, columns[0]);
+                sums[row][1] = A::multiply_add(sums[row][1], unit, columns[1]);
+            });
         }
         store::<A, R>(&sums, tile);
     }
@@ -184,26 +199,36 @@ unsafe fn store<A: Arithmetic, const R: usize>(sums: &[[__m512; 2]; R], tile: &R
                 bias[half] = _mm512_maskz_loadu_ps(masks[half], tile.bias.wrapping_add(16 * half));
             }
         }
-        for (row, sums) in sums.iter().enumerate() {
-            for half in 0..2 {
-                let mut value = _mm512_mul_ps(sums[half], scale);
-                if !tile.add.is_null() {
-                    let from = tile.add.add(row * tile.add_stride);
-                    let add = load(from, half, masks[half], tile.add_bf16);
-                    value = _mm512_add_ps(value, add);
-                }
-                value = _mm512_add_ps(value, bias[half]);
-                let to = tile.out.add(row * tile.out_stride);
-                if tile.out_bf16 {
-                    let to = to.cast::<i16>().wrapping_add(16 * half);
-                    _mm256_mask_storeu_epi16(to, masks[half], A::to_bf16(value));
-                } else {
-                    _mm512_mask_storeu_ps(
-                        to.cast::<f32>().wrapping_add(16 * half),
-                        masks[half],
-                        value,
-                    );
-                }
+        each_row!(R, row, {
+            store_row::<A>(sums[row], tile, row, (scale, bias, masks));
+        });
+    }
+}
+
+#[inline(always)]
+unsafe fn store_row<A: Arithmetic>(
+    sums: [__m512; 2],
+    tile: &RawTile,
+    row: usize,
+    (scale, bias, masks): (__m512, [__m512; 2], [u16; 2]),
+) {
+    // SAFETY: the masks confine every access to the tile's columns.
+    unsafe {
+        for half in 0..2 {
+            let mut value = _mm512_mul_ps(sums[half], scale);
+            if !tile.add.is_null() {
+                let from = tile.add.add(row * tile.add_stride);
+                let add = load(from, half, masks[half], tile.add_bf16);
+                value = _mm512_add_ps(value, add);
+            }
+            value = _mm512_add_ps(value, bias[half]);
+            let to = tile.out.add(row * tile.out_stride);
+            if tile.out_bf16 {
+                let to = to.cast::<i16>().wrapping_add(16 * half);
+                _mm256_mask_storeu_epi16(to, masks[half], A::to_bf16(value));
+            } else {
+                let to = to.cast::<f32>().wrapping_add(16 * half);
+                _mm512_mask_storeu_ps(to, masks[half], value);
             }
         }
     }

@@ -37,6 +37,23 @@ impl<'a> Source<'a> {
         Self::part(b, columns, depth, b.transposed)
     }
 
+    /// Some of the lanes; the depth is not empty.
+    fn part_of_lanes(&self, lanes: Range<usize>) -> Self {
+        let last = self.depth - 1;
+        let (start, end) = match (lanes.is_empty(), self.depth_contiguous) {
+            (true, _) => (0, 0),
+            (false, true) => {
+                (lanes.start * self.stride, (lanes.end - 1) * self.stride + self.depth)
+            }
+            (false, false) => (lanes.start, last * self.stride + lanes.end),
+        };
+        let elements = match self.elements {
+            Elements::F32(slice) => Elements::F32(&slice[start..end]),
+            Elements::Bf16(slice) => Elements::Bf16(&slice[start..end]),
+        };
+        Self { elements, lanes: lanes.len(), ..*self }
+    }
+
     /// The part whose lanes are rows as stored if `depth_contiguous`, columns otherwise.
     fn part(
         matrix: &Matrix<'a>,
@@ -63,22 +80,44 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Packs `source` into a panel `[units][width]`; lanes and depth beyond the source become zeros.
+/// Packs `source` into one panel `[units][width]`; lanes and depth beyond the source become zeros.
 pub(super) fn panel(kernel: &Kernel, source: Source<'_>, width: usize, out: &mut [u32]) {
-    assert!(source.lanes <= width, "{} lanes do not fit in {width}", source.lanes);
-    let out = &mut out[..kernel.units(source.depth) * width];
-    if source.lanes == 0 {
+    panels(kernel, source, &[0, source.lanes], width, out);
+}
+
+/// Packs `source` into panels `[units][width]`, one after another; panel `i` holds lanes
+/// `cuts[i] .. cuts[i + 1]`. Neighbouring lanes are read together whichever panel they go to.
+pub(super) fn panels(
+    kernel: &Kernel,
+    source: Source<'_>,
+    cuts: &[usize],
+    width: usize,
+    out: &mut [u32],
+) {
+    let len = kernel.units(source.depth) * width;
+    let out = &mut out[..(cuts.len() - 1) * len];
+    if source.lanes == 0 || len == 0 {
         out.fill(0);
         return;
     }
-    match kernel.simd() {
-        #[cfg(target_arch = "x86_64")]
-        Simd::Avx512 | Simd::Avx512Bf16 => {
-            super::pack_avx512::panel(kernel.format(), source, width, out);
+    let fits = |cut: &[usize]| cut[0] <= cut[1] && cut[1] - cut[0] <= width;
+    assert!(cuts.windows(2).all(fits) && cuts[cuts.len() - 1] <= source.lanes, "{cuts:?}");
+    let level = kernel.simd();
+    #[cfg(target_arch = "x86_64")]
+    if level >= Simd::Avx512 && !source.depth_contiguous {
+        return super::pack_avx512::interleave_panels(kernel, source, cuts, width, out);
+    }
+    for (cut, out) in cuts.windows(2).zip(out.chunks_exact_mut(len)) {
+        let source = source.part_of_lanes(cut[0]..cut[1]);
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 | Simd::Avx512Bf16 => {
+                super::pack_avx512::transpose_panel(kernel.format(), source, width, out);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => panel_avx2(kernel.format(), source, width, out),
+            _ => panel_scalar(kernel.format(), source, width, out),
         }
-        #[cfg(target_arch = "x86_64")]
-        Simd::Avx2 => panel_avx2(kernel.format(), source, width, out),
-        _ => panel_scalar(kernel.format(), source, width, out),
     }
 }
 
@@ -105,13 +144,8 @@ fn panel_avx2(format: Format, source: Source<'_>, width: usize, out: &mut [u32])
 /// Converts `source` lane by lane into rows of units, `[lanes][units]`.
 pub(super) fn rows(kernel: &Kernel, source: Source<'_>, out: &mut [u32]) {
     let units = kernel.units(source.depth);
-    let lane_step = if source.depth_contiguous { source.stride } else { 1 };
     for (lane, out) in out.chunks_exact_mut(units.max(1)).enumerate() {
-        let elements = match source.elements {
-            Elements::F32(slice) => Elements::F32(&slice[lane * lane_step..]),
-            Elements::Bf16(slice) => Elements::Bf16(&slice[lane * lane_step..]),
-        };
-        panel_scalar(kernel.format(), Source { elements, lanes: 1, ..source }, 1, out);
+        panel_scalar(kernel.format(), source.part_of_lanes(lane..lane + 1), 1, out);
     }
 }
 

@@ -3,26 +3,65 @@
 
 use std::arch::x86_64::*;
 
-use super::kernel::Format;
+use super::kernel::{Format, Kernel};
 use super::matrix::Elements;
 use super::pack::Source;
 
 const GROUP: usize = 16;
 
-/// Packs one panel; see [`super::pack::panel`], which has checked the sizes.
-pub(super) fn panel(format: Format, source: Source<'_>, width: usize, out: &mut [u32]) {
-    let start = source.elements.as_bytes_ptr();
+/// Packs one panel of lanes that each lie along memory; see [`super::pack::panels`], which has
+/// checked the sizes.
+pub(super) fn transpose_panel(format: Format, source: Source<'_>, width: usize, out: &mut [u32]) {
+    let (start, out) = (source.elements.as_bytes_ptr(), out.as_mut_ptr());
     // SAFETY: `Source` holds every element of its lanes and depth, `out` all units of the panel,
     // and this module is entered only at an AVX-512 level; `Bf16Pairs` only with AVX-512 BF16.
     unsafe {
         match (source.elements, format) {
-            (Elements::F32(_), Format::F32) => f32_to_f32(source, start, width, out),
+            (Elements::F32(_), Format::F32) => transpose_f32_to_f32(source, start, width, out),
             (Elements::Bf16(_), Format::F32 | Format::F32Rounded) => {
-                bf16_to_f32(source, start, width, out);
+                transpose_bf16_to_f32(source, start, width, out);
             }
-            (Elements::F32(_), Format::F32Rounded) => f32_to_rounded(source, start, width, out),
-            (Elements::F32(_), Format::Bf16Pairs) => f32_to_bf16(source, start, width, out),
-            (Elements::Bf16(_), Format::Bf16Pairs) => bf16_to_bf16(source, start, width, out),
+            (Elements::F32(_), Format::F32Rounded) => {
+                transpose_f32_to_rounded(source, start, width, out);
+            }
+            (Elements::F32(_), Format::Bf16Pairs) => {
+                transpose_f32_to_bf16(source, start, width, out);
+            }
+            (Elements::Bf16(_), Format::Bf16Pairs) => {
+                transpose_bf16_to_bf16(source, start, width, out);
+            }
+        }
+    }
+}
+
+/// Packs panels of lanes that lie side by side in memory; see [`super::pack::panels`], which has
+/// checked the sizes.
+pub(super) fn interleave_panels(
+    kernel: &Kernel,
+    source: Source<'_>,
+    cuts: &[usize],
+    width: usize,
+    out: &mut [u32],
+) {
+    let (start, out) = (source.elements.as_bytes_ptr(), out.as_mut_ptr());
+    // SAFETY: as in `transpose_panel`, for all panels.
+    unsafe {
+        match (source.elements, kernel.format()) {
+            (Elements::F32(_), Format::F32) => {
+                interleave_f32_to_f32(source, start, cuts, width, out);
+            }
+            (Elements::Bf16(_), Format::F32 | Format::F32Rounded) => {
+                interleave_bf16_to_f32(source, start, cuts, width, out);
+            }
+            (Elements::F32(_), Format::F32Rounded) => {
+                interleave_f32_to_rounded(source, start, cuts, width, out);
+            }
+            (Elements::F32(_), Format::Bf16Pairs) => {
+                interleave_f32_to_bf16(source, start, cuts, width, out);
+            }
+            (Elements::Bf16(_), Format::Bf16Pairs) => {
+                interleave_bf16_to_bf16(source, start, cuts, width, out);
+            }
         }
     }
 }
@@ -192,50 +231,66 @@ unsafe fn pair(even: __m512i, odd: __m512i) -> __m512i {
 }
 
 macro_rules! compiled {
-    ($($name:ident: $units:ty, $features:literal;)*) => {$(
+    ($($transpose:ident, $interleave:ident: $units:ty, $features:literal;)*) => {$(
         #[target_feature(enable = $features)]
-        unsafe fn $name(source: Source<'_>, start: *const u8, width: usize, out: &mut [u32]) {
+        unsafe fn $transpose(source: Source<'_>, start: *const u8, width: usize, out: *mut u32) {
             // SAFETY: passed on to the caller; the features are those of this function.
-            unsafe { pack::<$units>(source, start, width, out) }
+            unsafe { transpose::<$units>(source, start, width, out) }
+        }
+        #[target_feature(enable = $features)]
+        unsafe fn $interleave(
+            source: Source<'_>,
+            start: *const u8,
+            cuts: &[usize],
+            width: usize,
+            out: *mut u32,
+        ) {
+            // SAFETY: passed on to the caller; the features are those of this function.
+            unsafe { interleave::<$units>(source, start, cuts, width, out) }
         }
     )*};
 }
 
 compiled! {
-    f32_to_f32: F32ToF32, "avx512f,avx512bw,avx512dq,avx512vl";
-    f32_to_rounded: F32ToRounded, "avx512f,avx512bw,avx512dq,avx512vl";
-    bf16_to_f32: Bf16ToF32, "avx512f,avx512bw,avx512dq,avx512vl";
-    f32_to_bf16: F32ToBf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16";
-    bf16_to_bf16: Bf16ToBf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16";
-}
-
-#[inline(always)]
-unsafe fn pack<U: Units>(source: Source<'_>, start: *const u8, width: usize, out: &mut [u32]) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        if source.depth_contiguous {
-            transpose::<U>(source, start, width, out.as_mut_ptr());
-        } else {
-            interleave::<U>(source, start, width, out.as_mut_ptr());
-        }
-    }
+    transpose_f32_to_f32, interleave_f32_to_f32:
+        F32ToF32, "avx512f,avx512bw,avx512dq,avx512vl";
+    transpose_f32_to_rounded, interleave_f32_to_rounded:
+        F32ToRounded, "avx512f,avx512bw,avx512dq,avx512vl";
+    transpose_bf16_to_f32, interleave_bf16_to_f32:
+        Bf16ToF32, "avx512f,avx512bw,avx512dq,avx512vl";
+    transpose_f32_to_bf16, interleave_f32_to_bf16:
+        F32ToBf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16";
+    transpose_bf16_to_bf16, interleave_bf16_to_bf16:
+        Bf16ToBf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16";
 }
 
 /// Neighbouring lanes lie side by side in memory.
 #[inline(always)]
-unsafe fn interleave<U: Units>(source: Source<'_>, start: *const u8, width: usize, out: *mut u32) {
+unsafe fn interleave<U: Units>(
+    source: Source<'_>,
+    start: *const u8,
+    cuts: &[usize],
+    width: usize,
+    out: *mut u32,
+) {
     let step = source.stride * U::ELEMENT;
-    for unit in 0..source.depth.div_ceil(U::UNIT) {
+    let units = source.depth.div_ceil(U::UNIT);
+    for unit in 0..units {
         let depth = unit * U::UNIT;
         let row = start.wrapping_add(depth * step);
-        for group in (0..width).step_by(GROUP) {
-            let mask = first(source.lanes.saturating_sub(group));
-            let from = row.wrapping_add(group * U::ELEMENT);
-            let second = if depth + 1 < source.depth { mask } else { 0 };
-            // SAFETY: the masks confine loads to the source; `out` holds `width` lanes a unit.
-            unsafe {
-                let lanes = U::across_lanes((from, mask), (from.wrapping_add(step), second));
-                _mm512_storeu_si512(out.add(unit * width + group).cast(), lanes);
+        let odd_end = depth + 1 >= source.depth;
+        for (panel, cut) in cuts.windows(2).enumerate() {
+            let (from, to) = (cut[0], cut[1]);
+            let out = out.wrapping_add((panel * units + unit) * width);
+            for group in (0..width).step_by(GROUP) {
+                let mask = first((to - from).saturating_sub(group));
+                let at = row.wrapping_add((from + group) * U::ELEMENT);
+                let second = if odd_end { 0 } else { mask };
+                // SAFETY: the masks confine loads to the source; `out` holds `width` lanes a unit.
+                unsafe {
+                    let lanes = U::across_lanes((at, mask), (at.wrapping_add(step), second));
+                    _mm512_storeu_si512(out.add(group).cast(), lanes);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A right-hand matrix packed once and multiplied many times: weights of a step, or of a model.
 
-use super::kernel::{Format, Kernel};
+use super::kernel::{Format, Kernel, RIGHT_PANELS};
 use super::matrix::{Elements, Matrix};
 use crate::Cpu;
 use crate::arena::Buffer;
@@ -103,18 +103,18 @@ impl Packed {
 
     fn fill_panels(&mut self, cpu: &Cpu, b: &Matrix<'_>) {
         let (kernel, n, k) = (self.kernel, self.n, self.k);
-        let panels = n.div_ceil(kernel.cols);
-        let depth_block = self.depth_block;
+        let (panels, depth_block) = (n.div_ceil(kernel.cols), self.depth_block);
+        let groups = panels.div_ceil(RIGHT_PANELS);
         let units = SharedMut::new(&mut self.units);
-        cpu.pool.run(panels * k.div_ceil(depth_block), |task| {
-            let (depth, panel) = (task / panels * depth_block, task % panels);
+        cpu.pool.run(groups * k.div_ceil(depth_block), |task| {
+            let (depth, panel) = (task / groups * depth_block, task % groups * RIGHT_PANELS);
             let depth_end = (depth + depth_block).min(k);
             let len = kernel.right_len(depth_end - depth);
             let start = depth / kernel.unit() * kernel.cols * panels + panel * len;
             // SAFETY: every panel of every depth block has its own place.
-            let out = unsafe { units.slice(start, len) };
-            let columns = panel * kernel.cols..((panel + 1) * kernel.cols).min(n);
-            kernel.pack_right(b, columns, depth..depth_end, out);
+            let out = unsafe { units.slice(start, RIGHT_PANELS.min(panels - panel) * len) };
+            let columns = panel * kernel.cols..((panel + RIGHT_PANELS) * kernel.cols).min(n);
+            kernel.pack_right_panels(b, columns, depth..depth_end, out);
         });
     }
 

@@ -1,5 +1,5 @@
-//! How fast products are: the shapes of two training steps, timed with inputs that are not in the
-//! caches of a core, as they are in a step.
+//! How fast products are: the shapes of two training steps, timed with operands in memory and with
+//! operands in the shared cache. In a step some come from the one and some from the other.
 
 use std::time::Instant;
 
@@ -65,28 +65,48 @@ pub const SHAPES: &[Shape] = &[
     shape("gpt2 head dW, chunk", (50257, 768, 256), Role::WeightGradient),
 ];
 
-/// Bytes that are cycled through, so that every product finds its inputs beyond the core's caches.
-const CYCLE_BYTES: usize = 40 << 20;
+/// Where the operands lie when a product starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operands {
+    /// Used by the call before the last one.
+    InCache,
+    /// Not used for at least 64 MB, more than the caches hold.
+    InMemory,
+}
+
+/// Bytes that are cycled through for operands in memory.
+const CYCLE_BYTES: usize = 64 << 20;
 /// Timed calls.
 const CALLS: usize = 15;
 
-/// GFLOP/s of a product with operands of type `T` in memory, the median of some calls.
+/// GFLOP/s of a product as a training step of `precision` has it (bf16 operands for bf16
+/// products), the median of some calls.
 #[must_use]
-pub fn gflops<T: Element>(cpu: &Cpu, precision: Precision, shape: &Shape) -> f64
+pub fn gflops(cpu: &Cpu, precision: Precision, shape: &Shape, operands: Operands) -> f64 {
+    match precision {
+        Precision::F32 => gflops_of::<f32>(cpu, precision, shape, operands),
+        Precision::Bf16 => gflops_of::<bf16>(cpu, precision, shape, operands),
+    }
+}
+
+fn gflops_of<T: Element>(cpu: &Cpu, precision: Precision, shape: &Shape, operands: Operands) -> f64
 where
     for<'a> &'a [T]: Into<super::Elements<'a>>,
     for<'a> &'a mut [T]: Into<super::ElementsMut<'a>>,
 {
     let (m, n, k) = shape.mnk;
-    let bytes = (m * k + m * n) * size_of::<T>() + n * k * 2;
-    let sets = (CYCLE_BYTES / bytes).clamp(2, CALLS);
-    let mut operands: Vec<Operands<T>> =
-        (0..sets).map(|_| Operands::new(cpu, precision, shape)).collect();
+    let count = match operands {
+        Operands::InCache => 2,
+        Operands::InMemory => {
+            1 + CYCLE_BYTES.div_ceil((m * k + m * n) * size_of::<T>() + n * k * 2)
+        }
+    };
+    let mut sets: Vec<Set<T>> = (0..count).map(|_| Set::new(cpu, precision, shape)).collect();
     let mut seconds = [0.0; CALLS];
-    for call in 0..CALLS + sets {
+    for call in 0..CALLS + count {
         let start = Instant::now();
-        operands[call % sets].multiply(cpu, precision, shape);
-        if let Some(call) = call.checked_sub(sets) {
+        sets[call % count].multiply(cpu, precision, shape);
+        if let Some(call) = call.checked_sub(count) {
             seconds[call] = start.elapsed().as_secs_f64();
         }
     }
@@ -94,7 +114,7 @@ where
     2.0 * (m * n * k) as f64 / seconds[CALLS / 2] / 1e9
 }
 
-struct Operands<T: Element> {
+struct Set<T: Element> {
     a: Buffer<T>,
     b: Buffer<T>,
     c: Buffer<T>,
@@ -102,7 +122,7 @@ struct Operands<T: Element> {
     packed: Option<Packed>,
 }
 
-impl<T: Element> Operands<T>
+impl<T: Element> Set<T>
 where
     for<'a> &'a [T]: Into<super::Elements<'a>>,
     for<'a> &'a mut [T]: Into<super::ElementsMut<'a>>,
@@ -142,14 +162,5 @@ where
             let mut c = MatrixMut::new(&mut self.c[..], m, n);
             gemm(cpu, precision, &left, &right, &mut c, &Epilogue::default());
         }
-    }
-}
-
-/// GFLOP/s as a training step of `precision` would see it: bf16 operands for bf16 products.
-#[must_use]
-pub fn step_gflops(cpu: &Cpu, precision: Precision, shape: &Shape) -> f64 {
-    match precision {
-        Precision::F32 => gflops::<f32>(cpu, precision, shape),
-        Precision::Bf16 => gflops::<bf16>(cpu, precision, shape),
     }
 }
