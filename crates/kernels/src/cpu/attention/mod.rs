@@ -9,10 +9,24 @@
 
 mod backward;
 mod forward;
+mod level;
+mod raw;
 mod rows;
+mod sight;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use rows::{Rows, RowsMut};
 
+use self::backward::Backward;
+use self::forward::Forward;
+use self::level::{Problem, run_tasks};
+use self::raw::RawRows;
+use crate::par::SharedMut;
 use crate::{Cpu, Element, Precision};
 
 /// The sizes of an attention and its rule of who sees whom.
@@ -122,9 +136,9 @@ impl<E: Element> AttentionInputs<'_, E> {
         }
     }
 
-    /// Number of keys of batch element `b`.
-    fn key_len(&self, shape: &AttentionShape, b: usize) -> usize {
-        self.key_lens.map_or(shape.key_len, |lens| lens[b])
+    fn problem<'p>(&'p self, cpu: &'p Cpu, shape: &'p AttentionShape) -> Problem<'p> {
+        let [q, k, v] = [&self.q, &self.k, &self.v].map(RawRows::new);
+        Problem { cpu, shape, q, k, v, segments: self.segments, key_lens: self.key_lens }
     }
 }
 
@@ -144,7 +158,9 @@ pub fn attention<E: Element>(
     inputs.check(shape);
     out.check("out", shape.query_shape());
     check_lse(shape, lse);
-    forward::attention(cpu, precision, shape, inputs, out, lse);
+    let problem = inputs.problem(cpu, shape);
+    let work = Forward { problem, out: RawRows::new_mut(out), lse: SharedMut::new(lse) };
+    run_tasks(cpu, precision, &work, work.tasks());
 }
 
 /// The gradients of [`attention`] with respect to q, k and v; they are overwritten, not added to.
@@ -166,7 +182,18 @@ pub fn attention_backward<E: Element>(
     gradients.d_q.check("d_q", shape.query_shape());
     gradients.d_k.check("d_k", shape.key_shape());
     gradients.d_v.check("d_v", shape.key_shape());
-    backward::attention_backward(cpu, precision, shape, inputs, outputs, gradients);
+    let AttentionGradients { d_q, d_k, d_v } = gradients;
+    let [d_q, d_k, d_v] = [d_q, d_k, d_v].map(RawRows::new_mut);
+    let work = Backward {
+        problem: inputs.problem(cpu, shape),
+        out: RawRows::new(&outputs.out),
+        d_out: RawRows::new(&outputs.d_out),
+        lse: outputs.lse,
+        d_q,
+        d_k,
+        d_v,
+    };
+    run_tasks(cpu, precision, &work, work.tasks());
 }
 
 fn check_lse(shape: &AttentionShape, lse: &[f32]) {

@@ -57,10 +57,9 @@ impl<'a, E> Rows<'a, E> {
         assert!(rows < 2 || self.row_stride >= width, "the rows of {name} overlap");
     }
 
-    /// Elements `column .. column + width` of a row.
-    pub(super) fn row(&self, b: usize, t: usize, column: usize, width: usize) -> &'a [E] {
-        let start = b * self.batch_stride + t * self.row_stride + column;
-        &self.elements[start..start + width]
+    /// Address, elements from row to row, elements from batch element to batch element.
+    pub(super) fn parts(&self) -> (*const E, usize, usize) {
+        (self.elements.as_ptr(), self.row_stride, self.batch_stride)
     }
 }
 
@@ -118,16 +117,8 @@ impl<'a, E> RowsMut<'a, E> {
         assert!(rows < 2 || self.row_stride >= width, "the rows of {name} overlap");
     }
 
-    /// Elements `column .. column + width` of a row.
-    ///
-    /// # Safety
-    /// `check` has passed for a shape that holds this part, and no two parts that are alive at the
-    /// same time overlap.
-    #[allow(clippy::mut_from_ref)]
-    pub(super) unsafe fn row(&self, b: usize, t: usize, column: usize, width: usize) -> &mut [E] {
-        let start = b * self.batch_stride + t * self.row_stride + column;
-        assert!(start + width <= self.len, "{start}+{width} > {}", self.len);
-        // SAFETY: in bounds by the assertion; disjoint by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), width) }
+    /// As [`Rows::parts`].
+    pub(super) fn parts(&mut self) -> (*mut E, usize, usize) {
+        (self.start, self.row_stride, self.batch_stride)
     }
 }

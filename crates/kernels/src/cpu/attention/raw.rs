@@ -1,0 +1,187 @@
+//! Rows by address, of f32 or bf16: how operands enter scratch memory and results leave it.
+
+use std::any::TypeId;
+
+use super::rows::{Rows, RowsMut};
+use super::vector::{Unit, Vector};
+use crate::{Arena, Buffer, Element, bf16};
+
+/// Most lanes of any level.
+pub(super) const LANES_MAX: usize = 16;
+
+/// The rows of [`Rows`] or [`RowsMut`] without their type. Whoever holds one keeps the view
+/// borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct RawRows {
+    start: *mut u8,
+    /// Bytes from row to row.
+    row: usize,
+    /// Bytes from batch element to batch element.
+    batch: usize,
+    bf16: bool,
+}
+
+// SAFETY: tasks read, or write disjoint rows; see the functions.
+unsafe impl Sync for RawRows {}
+
+/// The address of some elements of a row.
+#[derive(Clone, Copy)]
+pub(super) struct RawRow {
+    start: *mut u8,
+    bf16: bool,
+}
+
+fn is_bf16<E: Element>() -> bool {
+    let (id, name) = (TypeId::of::<E>(), E::NAME);
+    assert!(
+        id == TypeId::of::<f32>() || id == TypeId::of::<bf16>(),
+        "attention reads f32 and bf16, not {name}"
+    );
+    id == TypeId::of::<bf16>()
+}
+
+impl RawRows {
+    pub(super) fn new<E: Element>(rows: &Rows<'_, E>) -> Self {
+        let (start, row, batch) = rows.parts();
+        Self::of::<E>(start.cast_mut(), row, batch)
+    }
+
+    pub(super) fn new_mut<E: Element>(rows: &mut RowsMut<'_, E>) -> Self {
+        let (start, row, batch) = rows.parts();
+        Self::of::<E>(start, row, batch)
+    }
+
+    fn of<E: Element>(start: *mut E, row: usize, batch: usize) -> Self {
+        let size = size_of::<E>();
+        Self { start: start.cast(), row: row * size, batch: batch * size, bf16: is_bf16::<E>() }
+    }
+
+    /// The elements of row `t` of batch element `b` from `column` on.
+    pub(super) fn at(&self, b: usize, t: usize, column: usize) -> RawRow {
+        let size = if self.bf16 { 2 } else { 4 };
+        let offset = b * self.batch + t * self.row + column * size;
+        RawRow { start: self.start.wrapping_add(offset), bf16: self.bf16 }
+    }
+}
+
+impl RawRow {
+    /// Elements `from .. from + LANES`, zeros from `width` on.
+    ///
+    /// # Safety
+    /// As for [`Vector`]; the row holds `width` elements.
+    #[inline(always)]
+    pub(super) unsafe fn load<V: Vector>(self, from: usize, width: usize) -> V {
+        // SAFETY: whole registers lie inside the row; the rest goes by way of an array.
+        unsafe {
+            if from + V::LANES <= width {
+                return match self.bf16 {
+                    true => V::load_bf16(self.start.cast::<bf16>().add(from)),
+                    false => V::load(self.start.cast::<f32>().add(from)),
+                };
+            }
+            let mut values = [0.0; LANES_MAX];
+            for (i, value) in values.iter_mut().take(width.saturating_sub(from)).enumerate() {
+                *value = match self.bf16 {
+                    true => self.start.cast::<bf16>().add(from + i).read().to_f32(),
+                    false => self.start.cast::<f32>().add(from + i).read(),
+                };
+            }
+            V::load(values.as_ptr())
+        }
+    }
+
+    /// Writes the first `width - from` lanes, at most all, to the elements from `from` on.
+    ///
+    /// # Safety
+    /// As for [`Vector`]; the row holds `width` elements that nothing else uses.
+    #[inline(always)]
+    pub(super) unsafe fn store<U: Unit>(self, x: U::V, from: usize, width: usize) {
+        // SAFETY: whole registers lie inside the row; the rest goes by way of an array.
+        unsafe {
+            if from + U::V::LANES <= width {
+                return match self.bf16 {
+                    true => U::V::store_bf16(x, self.start.cast::<bf16>().add(from)),
+                    false => U::V::store(x, self.start.cast::<f32>().add(from)),
+                };
+            }
+            let mut values = [0.0; LANES_MAX];
+            U::V::store(x, values.as_mut_ptr());
+            for (i, value) in values.into_iter().take(width.saturating_sub(from)).enumerate() {
+                match self.bf16 {
+                    true => self.start.cast::<bf16>().add(from + i).write(Element::from_f32(value)),
+                    false => self.start.cast::<f32>().add(from + i).write(value),
+                }
+            }
+        }
+    }
+
+    /// Copies `width` elements into `units` units, zeros behind them.
+    ///
+    /// # Safety
+    /// As for [`Vector`]; `units` is a multiple of the lanes and holds `width` elements.
+    #[inline(always)]
+    pub(super) unsafe fn stage<U: Unit>(self, width: usize, to: *mut f32, units: usize) {
+        let lanes = U::V::LANES;
+        for from in (0..units * U::DEPTH).step_by(lanes) {
+            // SAFETY: passed on to the caller.
+            unsafe { U::store(self.load(from, width), to.add(from / U::DEPTH)) }
+        }
+    }
+
+    /// Writes `factor` times the `width` sums at `from`, which are padded to whole registers.
+    ///
+    /// # Safety
+    /// As for [`RawRow::store`].
+    #[inline(always)]
+    pub(super) unsafe fn write<U: Unit>(self, from: *const f32, factor: f32, width: usize) {
+        for first in (0..width).step_by(U::V::LANES) {
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let x = U::V::mul(U::V::load(from.add(first)), U::V::splat(factor));
+                self.store::<U>(x, first, width);
+            }
+        }
+    }
+}
+
+/// Copies `width` elements of up to `count` rows into as many rows of `units` units; rows from
+/// `end` on are zeros.
+///
+/// # Safety
+/// As for [`RawRow::stage`].
+#[inline(always)]
+pub(super) unsafe fn stage_rows<U: Unit>(
+    row: impl Fn(usize) -> RawRow,
+    (start, count, end): (usize, usize, usize),
+    width: usize,
+    to: *mut f32,
+    units: usize,
+) {
+    for i in 0..count {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let to = to.add(i * units);
+            if start + i < end {
+                row(start + i).stage::<U>(width, to, units);
+            } else {
+                to.write_bytes(0, units);
+            }
+        }
+    }
+}
+
+/// One buffer cut into parts of the given lengths, each aligned to a cache line.
+pub(super) fn carve<const N: usize>(
+    arena: &Arena,
+    lens: [usize; N],
+) -> (Buffer<f32>, [*mut f32; N]) {
+    let lens = lens.map(|len| len.next_multiple_of(LANES_MAX));
+    let mut buffer = arena.buffer::<f32>(lens.iter().sum());
+    let mut next = buffer.as_mut_ptr();
+    let parts = lens.map(|len| {
+        let part = next;
+        next = next.wrapping_add(len);
+        part
+    });
+    (buffer, parts)
+}

@@ -1,0 +1,276 @@
+//! What the tiles are made of: a register of f32 lanes, and the 32-bit units that products read.
+//!
+//! Every level implements [`Vector`]; [`Unit`] says what a unit holds: one f32, one f32 rounded to
+//! bf16, or for `vdpbf16ps` two bf16 that follow each other along the sum. All functions are
+//! inlined into one that is compiled for the level; calling them is unsafe because the CPU must
+//! have it.
+
+use std::marker::PhantomData;
+
+use crate::{Element, bf16};
+
+/// `LANES` f32 in a register.
+///
+/// # Safety
+/// The implementing level's functions may only be called on a CPU that has the level, and pointers
+/// must be valid for `LANES` elements of any alignment.
+pub(super) trait Vector: Copy {
+    const LANES: usize;
+    /// The exponent at which [`Vector::scale`] gives zero.
+    const LOWEST: f32;
+    unsafe fn splat(x: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(x: Self, to: *mut f32);
+    /// Reads `LANES` bf16.
+    unsafe fn load_bf16(from: *const bf16) -> Self;
+    /// Rounds to nearest even.
+    unsafe fn store_bf16(x: Self, to: *mut bf16);
+    unsafe fn add(a: Self, b: Self) -> Self;
+    unsafe fn sub(a: Self, b: Self) -> Self;
+    unsafe fn mul(a: Self, b: Self) -> Self;
+    /// `a * b + c`.
+    unsafe fn mul_add(a: Self, b: Self, c: Self) -> Self;
+    /// The larger; `b` if either is NaN.
+    unsafe fn max(a: Self, b: Self) -> Self;
+    /// The nearest integers; any value for magnitudes beyond 2^22.
+    unsafe fn round(x: Self) -> Self;
+    /// `x * 2^n` for x in [0.5, 2] and an integer n from `LOWEST`, where it is zero, to 128.
+    unsafe fn scale(x: Self, n: Self) -> Self;
+    /// The sum of all lanes.
+    unsafe fn sum(x: Self) -> f32;
+    /// The largest lane.
+    unsafe fn largest(x: Self) -> f32;
+    /// Lane `l` if `low <= l < high`, else `otherwise`.
+    unsafe fn keep_range(x: Self, low: i32, high: i32, otherwise: Self) -> Self;
+    /// Lane `l` if `ids[l] == id`, else `otherwise`.
+    unsafe fn keep_equal(x: Self, ids: *const u32, id: u32, otherwise: Self) -> Self;
+    /// Transposes `LANES` rows of `LANES` f32, `stride` apart, into rows `to_stride` apart.
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize);
+}
+
+/// How products read memory and what they add up.
+///
+/// # Safety
+/// As for [`Vector`].
+pub(super) trait Unit {
+    type V: Vector;
+    /// Elements of the sum in a unit.
+    const DEPTH: usize;
+    /// Coefficients of the polynomial for 2^x on [-1/2, 1/2], highest power first: a minimax fit
+    /// of the relative error by Lawson's iteration.
+    const EXP2: &'static [f32];
+    /// `a * b + c` for units a and b.
+    unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Writes `LANES / DEPTH` units that hold x.
+    unsafe fn store(x: Self::V, to: *mut f32);
+    /// From `DEPTH` rows, `stride` units apart, takes `LANES` elements of each and writes `LANES`
+    /// units that each hold a column.
+    unsafe fn interleave(from: *const f32, stride: usize, to: *mut f32);
+}
+
+/// Relative error 1.6e-7.
+const EXP2_F32: &[f32] =
+    &[0.001_327_647_2, 0.009_675_541, 0.055_507_13, 0.240_221_2, 0.693_146_94, 1.000_000_1];
+/// Relative error 2.6e-6: a thousandth of what rounding to bf16 loses.
+pub(super) const EXP2_BF16: &[f32] =
+    &[0.009_570_102, 0.055_917_86, 0.240_247_44, 0.693_121_8, 0.999_999_3];
+
+/// 2^x for x up to 128, zero for minus infinity; NaN stays NaN.
+#[inline(always)]
+pub(super) unsafe fn exp2<U: Unit>(x: U::V) -> U::V {
+    // SAFETY: the caller has the level.
+    unsafe {
+        let x = U::V::max(U::V::splat(U::V::LOWEST), x);
+        let n = U::V::round(x);
+        let fraction = U::V::sub(x, n);
+        let mut power = U::V::splat(U::EXP2[0]);
+        for c in &U::EXP2[1..] {
+            power = U::V::mul_add(power, fraction, U::V::splat(*c));
+        }
+        U::V::scale(power, n)
+    }
+}
+
+/// Units of one f32.
+pub(super) struct Single<V>(PhantomData<V>);
+
+/// Units of one f32 that was rounded to bf16: bf16 products without bf16 instructions.
+pub(super) struct Rounded<V>(PhantomData<V>);
+
+impl<V: Vector> Unit for Single<V> {
+    type V = V;
+    const DEPTH: usize = 1;
+    const EXP2: &'static [f32] = EXP2_F32;
+
+    #[inline(always)]
+    unsafe fn multiply_add(a: V, b: V, c: V) -> V {
+        // SAFETY: the caller has the level.
+        unsafe { V::mul_add(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(x: V, to: *mut f32) {
+        // SAFETY: the caller has the level and the room.
+        unsafe { V::store(x, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(from: *const f32, _stride: usize, to: *mut f32) {
+        // SAFETY: the caller has the level and the room; a unit is an element, so nothing moves.
+        unsafe { V::store(V::load(from), to) }
+    }
+}
+
+impl<V: Vector> Unit for Rounded<V> {
+    type V = V;
+    const DEPTH: usize = 1;
+    const EXP2: &'static [f32] = EXP2_BF16;
+
+    #[inline(always)]
+    unsafe fn multiply_add(a: V, b: V, c: V) -> V {
+        // SAFETY: the caller has the level.
+        unsafe { V::mul_add(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(x: V, to: *mut f32) {
+        let mut rounded = [bf16::ZERO; 16];
+        // SAFETY: no level has more than 16 lanes; the caller has the level and the room.
+        unsafe {
+            V::store_bf16(x, rounded.as_mut_ptr());
+            V::store(V::load_bf16(rounded.as_ptr()), to);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(from: *const f32, _stride: usize, to: *mut f32) {
+        // SAFETY: the caller has the level and the room; a unit is an element, so nothing moves.
+        unsafe { V::store(V::load(from), to) }
+    }
+}
+
+/// Eight lanes of plain Rust.
+#[derive(Clone, Copy)]
+pub(super) struct Portable([f32; 8]);
+
+/// 1.5 * 2^23: adding it rounds a small number to an integer.
+const ROUND: f32 = 12_582_912.0;
+
+impl Portable {
+    #[inline(always)]
+    fn map2(a: Self, b: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(std::array::from_fn(|lane| f(a.0[lane], b.0[lane])))
+    }
+}
+
+// SAFETY of the blocks below: pointers are valid for eight elements by the trait's contract.
+impl Vector for Portable {
+    const LANES: usize = 8;
+    const LOWEST: f32 = -127.0;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        Self([x; 8])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(x: Self, to: *mut f32) {
+        // SAFETY: see above.
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(x.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { from.cast::<[bf16; 8]>().read_unaligned() }.map(Element::to_f32))
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(x: Self, to: *mut bf16) {
+        // SAFETY: see above.
+        unsafe { to.cast::<[bf16; 8]>().write_unaligned(x.0.map(Element::from_f32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self, b: Self) -> Self {
+        Self::map2(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn sub(a: Self, b: Self) -> Self {
+        Self::map2(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self, b: Self) -> Self {
+        Self::map2(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: Self, b: Self, c: Self) -> Self {
+        Self(std::array::from_fn(|lane| a.0[lane] * b.0[lane] + c.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn max(a: Self, b: Self) -> Self {
+        Self::map2(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    unsafe fn round(x: Self) -> Self {
+        Self(x.0.map(|x| (x + ROUND) - ROUND))
+    }
+
+    #[inline(always)]
+    unsafe fn scale(x: Self, n: Self) -> Self {
+        // The exponent of `n + ROUND` is fixed, so its low bits are those of the integer n.
+        let power = |n: f32| {
+            f32::from_bits((n + ROUND).to_bits().wrapping_sub(ROUND.to_bits() - 127) << 23)
+        };
+        Self::map2(x, n, |x, n| x * power(n))
+    }
+
+    #[inline(always)]
+    unsafe fn sum(x: Self) -> f32 {
+        let [a, b, c, d, e, f, g, h] = x.0;
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
+    }
+
+    #[inline(always)]
+    unsafe fn largest(x: Self) -> f32 {
+        x.0.into_iter().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
+    }
+
+    #[inline(always)]
+    unsafe fn keep_range(x: Self, low: i32, high: i32, otherwise: Self) -> Self {
+        Self(std::array::from_fn(|lane| {
+            let inside = low <= lane as i32 && (lane as i32) < high;
+            if inside { x.0[lane] } else { otherwise.0[lane] }
+        }))
+    }
+
+    #[inline(always)]
+    unsafe fn keep_equal(x: Self, ids: *const u32, id: u32, otherwise: Self) -> Self {
+        // SAFETY: see above.
+        let ids = unsafe { ids.cast::<[u32; 8]>().read_unaligned() };
+        Self(std::array::from_fn(
+            |lane| if ids[lane] == id { x.0[lane] } else { otherwise.0[lane] },
+        ))
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        for row in 0..8 {
+            for column in 0..8 {
+                // SAFETY: the caller has eight rows of eight elements in both.
+                unsafe { *to.add(column * to_stride + row) = *from.add(row * stride + column) }
+            }
+        }
+    }
+}
