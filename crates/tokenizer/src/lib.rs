@@ -16,6 +16,7 @@ mod chat;
 mod error;
 mod merges;
 mod report;
+mod scan;
 mod stream;
 mod template;
 mod tokenizer;

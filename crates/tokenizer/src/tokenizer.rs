@@ -9,17 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokenizers::{DecoderWrapper, Tokenizer as Library};
+use tokenizers::Tokenizer as Library;
 
 use crate::byte_alphabet::unspell;
+use crate::scan::scan;
 use crate::{
     END_OF_TEXT, Error, Result, StreamDecoder, TURN_END, TokenizerReport, template::ChatTemplate,
 };
 
 /// A larger file is refused before it is parsed.
 const MAX_FILE_BYTES: usize = 256 << 20;
-/// A larger id is refused: the table of tokens is as long as the largest id.
-const MAX_ID: u32 = 1 << 24;
 
 /// A byte-level vocabulary: text to ids and back.
 ///
@@ -74,16 +73,20 @@ impl Tokenizer {
             let found = format!("{} bytes, more than {MAX_FILE_BYTES}", json.len());
             return Err(Error::NotATokenizer(found));
         }
+        let added = scan(json)?;
         let library =
             Library::from_bytes(json).map_err(|error| Error::NotATokenizer(error.to_string()))?;
+        // The library numbers added tokens itself where the file's numbers leave a gap.
+        for (token, id) in added {
+            if library.token_to_id(&token) != Some(id) {
+                let found = format!("added token {token:?} cannot have id {id}");
+                return Err(Error::NotATokenizer(found));
+            }
+        }
         Self::from_library(library)
     }
 
     pub(crate) fn from_library(mut control: Library) -> Result<Self> {
-        if !matches!(control.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
-            let found = "only byte-level vocabularies are supported (decoder type `ByteLevel`)";
-            return Err(Error::NotATokenizer(found.to_owned()));
-        }
         control.set_encode_special_tokens(false);
         let usable = |error: tokenizers::Error| Error::NotATokenizer(error.to_string());
         control.with_truncation(None).map_err(usable)?.with_padding(None);
@@ -266,11 +269,9 @@ type TokenTable = (Vec<Option<Box<[u8]>>>, BTreeMap<String, u32>);
 fn token_table(library: &Library) -> Result<TokenTable> {
     let mut tokens: Vec<(String, u32)> = library.get_vocab(true).into_iter().collect();
     tokens.sort_unstable_by_key(|&(_, id)| id);
-    let largest = tokens.last().map(|&(_, id)| id);
-    let largest = largest.filter(|&id| id < MAX_ID).ok_or_else(|| {
-        Error::NotATokenizer(format!("ids must lie in 0..{MAX_ID}, the largest is {largest:?}"))
-    })?;
-    let mut bytes = vec![None; largest as usize + 1];
+    // The scan has bounded all ids, so the table is bounded too.
+    let size = tokens.last().map_or(0, |&(_, id)| id as usize + 1);
+    let mut bytes = vec![None; size];
     let mut specials = BTreeMap::new();
     let added = library.get_added_tokens_decoder();
     for (token, id) in tokens {
