@@ -98,7 +98,16 @@ impl Engine {
         self.cache.truncate(cached);
         self.sampler.start(ids);
         let pending = ids[cached..].to_vec();
-        Ok(Generation { engine: self, request, cancel, pending, cached, produced: 0, finish: None, ended: false })
+        Ok(Generation {
+            engine: self,
+            request,
+            cancel,
+            pending,
+            cached,
+            produced: 0,
+            finish: None,
+            ended: false,
+        })
     }
 
     /// Computes `pending` into the cache and returns the logits `[1, V]` after the last of them, or

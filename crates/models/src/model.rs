@@ -7,6 +7,7 @@ use danlu_tensor::{Device, Param, ParamStore, Precision, Tensor};
 use serde_json::Value;
 
 use crate::layers::Pass;
+use crate::memory::KeptActivations;
 use crate::{Error, Family, KvCache, ModelShape, Result};
 
 /// How a model is built: independent of what it is.
@@ -47,7 +48,12 @@ impl<'a> ModelInput<'a> {
     #[must_use]
     pub fn after(cache: &KvCache, ids: &'a [u32]) -> Self {
         let start = cache.len() as u32;
-        Self { ids, batch: 1, positions: (start..start + ids.len() as u32).collect(), segments: None }
+        Self {
+            ids,
+            batch: 1,
+            positions: (start..start + ids.len() as u32).collect(),
+            segments: None,
+        }
     }
 
     /// Refuses inputs that do not fit themselves, the model or the cache.
@@ -86,6 +92,12 @@ pub trait CausalLm: Send + Sync {
 
     /// The weight `[V, D]` that turns hidden states into logits.
     fn head(&self) -> &Param;
+
+    /// Whether training computes the inside of each block again on the way back.
+    fn recompute(&self) -> bool;
+
+    /// What one block keeps for its backward pass.
+    fn kept_by_block(&self) -> KeptActivations;
 
     /// The layers themselves: hidden states `[B * T, D]` after the final norm, in the compute type.
     /// Callers use [`CausalLm::hidden`], which checks the input and moves the cache on.

@@ -9,9 +9,7 @@ use common::{
     Golden, MODELS, bits, folder, largest_difference, logits, loss_and_gradient, model, options,
     to_vec,
 };
-use danlu_models::{
-    CausalLm, KvCache, ModelInput, load_model, save_config, save_weights,
-};
+use danlu_models::{CausalLm, KvCache, ModelInput, load_model, save_config, save_weights};
 use danlu_tensor::{Precision, no_grad};
 
 /// Both precisions, for laws that hold bit for bit in each.
@@ -43,7 +41,8 @@ fn saved_and_loaded_models_are_equal_bit_for_bit() {
         save_weights(loaded.as_ref(), &mut again).unwrap();
         assert!(bytes == again, "{name}: the file changed");
         let ids = ids_for(original.as_ref(), 20);
-        let difference = bits(&logits(original.as_ref(), &ids, 1)) == bits(&logits(loaded.as_ref(), &ids, 1));
+        let difference =
+            bits(&logits(original.as_ref(), &ids, 1)) == bits(&logits(loaded.as_ref(), &ids, 1));
         assert!(difference, "{name}: logits changed");
     }
 }
@@ -174,8 +173,8 @@ fn bf16_stays_close_to_f32() {
         let dot = |a: &[f32], b: &[f32]| -> f64 {
             a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
         };
-        let cosine = dot(&gradient, &other)
-            / (dot(&gradient, &gradient) * dot(&other, &other)).sqrt();
+        let cosine =
+            dot(&gradient, &other) / (dot(&gradient, &gradient) * dot(&other, &other)).sqrt();
         assert!(cosine > 0.995, "{name}: gradients point {cosine} the same way");
     }
 }

@@ -40,7 +40,9 @@ fn temperature_zero_takes_the_most_likely_and_of_equals_the_smaller_id() {
 
 #[test]
 fn top_k_leaves_the_k_most_likely() {
-    for (k, expected) in [(1, &[3][..]), (2, &[3, 1]), (3, &[3, 1, 4]), (99, &[3, 1, 4, 7, 0, 5, 2, 6])] {
+    for (k, expected) in
+        [(1, &[3][..]), (2, &[3, 1]), (3, &[3, 1, 4]), (99, &[3, 1, 4, 7, 0, 5, 2, 6])]
+    {
         assert_eq!(ids_left_by(&Sampling { top_k: Some(k), ..plain(0) }), expected, "k = {k}");
     }
 }

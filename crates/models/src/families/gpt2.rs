@@ -20,6 +20,7 @@ use crate::layers::builder::{normal, normal_residual};
 use crate::layers::{
     Attention, Block, Builder, GeluMlp, LayerNorm, Linear, LinearSpec, Pass, run_blocks,
 };
+use crate::memory::KeptActivations;
 use crate::{BuildOptions, CausalLm, Family, KvCache, ModelShape, Result};
 
 /// The registry's entry.
@@ -144,9 +145,8 @@ impl Gpt2 {
         let shape = &config.shape;
         let params = ParamStore::new(options.device.clone(), options.precision);
         let model = Builder::new(&params).at("transformer");
-        let table = |name: &str, rows| {
-            model.at(name).param("weight", [rows, shape.hidden_size], normal())
-        };
+        let table =
+            |name: &str, rows| model.at(name).param("weight", [rows, shape.hidden_size], normal());
         let (wte, wpe) = (table("wte", shape.vocab_size), table("wpe", shape.context_len));
         let layers = (0..shape.num_layers)
             .map(|index| Arc::new(Layer::build(&model.at(&format!("h.{index}")), &config)))
@@ -184,7 +184,7 @@ impl Block for Layer {
         cache: Option<&mut LayerCache>,
     ) -> danlu_tensor::Result<Tensor> {
         let qkv = self.c_attn.forward(&self.ln_1.forward(x)?)?;
-        let x = self.c_proj.add_to(x, &self.attention.forward_packed(qkv, pass, cache)?)?;
+        let x = self.c_proj.add_to(x, &self.attention.forward_packed(&qkv, pass, cache)?)?;
         let h = self.ln_2.forward(&x)?;
         self.mlp.add_to(&x, &h)
     }
@@ -209,6 +209,21 @@ impl CausalLm for Gpt2 {
 
     fn head(&self) -> &Param {
         &self.wte
+    }
+
+    fn recompute(&self) -> bool {
+        self.recompute
+    }
+
+    fn kept_by_block(&self) -> KeptActivations {
+        let ModelShape { hidden_size, ffn_size, num_heads, .. } = self.config.shape;
+        KeptActivations {
+            // What enters both norms with its mean and deviation; attention's log-sum-exp.
+            f32_columns: 2 * (hidden_size + 2) + num_heads,
+            // What leaves both norms; queries, keys, values and what attention makes of them; the
+            // feed-forward part before and after GELU.
+            compute_columns: 6 * hidden_size + 2 * ffn_size,
+        }
     }
 
     fn forward(&self, ids: &[u32], pass: &Pass, cache: Option<&mut KvCache>) -> Result<Tensor> {

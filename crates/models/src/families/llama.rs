@@ -19,6 +19,7 @@ use crate::layers::builder::{normal, normal_residual};
 use crate::layers::{
     Attention, Block, Builder, Linear, LinearSpec, Pass, RmsNorm, SwigluMlp, run_blocks,
 };
+use crate::memory::KeptActivations;
 use crate::{BuildOptions, CausalLm, Family, KvCache, ModelShape, Result};
 
 /// The registry's entry.
@@ -148,11 +149,12 @@ impl Llama {
         let root = Builder::new(&params);
         let model = root.at("model");
         let table = [shape.vocab_size, shape.hidden_size];
-        let rope =
-            Arc::new(RopeTables::new(shape.context_len, shape.head_dim, config.rope_theta));
+        let rope = Arc::new(RopeTables::new(shape.context_len, shape.head_dim, config.rope_theta));
         let embed_tokens = model.at("embed_tokens").param("weight", table, normal());
         let layers = (0..shape.num_layers)
-            .map(|index| Arc::new(Layer::build(&model.at(&format!("layers.{index}")), &config, &rope)))
+            .map(|index| {
+                Arc::new(Layer::build(&model.at(&format!("layers.{index}")), &config, &rope))
+            })
             .collect();
         let norm = RmsNorm::build(&model.at("norm"), shape.hidden_size, config.norm_eps);
         let lm_head = if config.tie_embeddings {
@@ -226,6 +228,22 @@ impl CausalLm for Llama {
 
     fn head(&self) -> &Param {
         &self.lm_head
+    }
+
+    fn recompute(&self) -> bool {
+        self.recompute
+    }
+
+    fn kept_by_block(&self) -> KeptActivations {
+        let ModelShape { hidden_size, ffn_size, num_heads, .. } = self.config.shape;
+        let qkv = self.config.shape.q_width() + 2 * self.config.shape.kv_width();
+        KeptActivations {
+            // What enters both norms with its root mean square; attention's log-sum-exp.
+            f32_columns: 2 * (hidden_size + 1) + num_heads,
+            // What leaves both norms; queries, keys, values and what attention makes of them; gate,
+            // up and their product.
+            compute_columns: 2 * hidden_size + qkv + self.config.shape.q_width() + 3 * ffn_size,
+        }
     }
 
     fn forward(&self, ids: &[u32], pass: &Pass, cache: Option<&mut KvCache>) -> Result<Tensor> {

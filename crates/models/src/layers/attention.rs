@@ -6,3 +6,67 @@ use danlu_tensor::{Result, Tensor};
 use super::Pass;
 use crate::ModelShape;
 use crate::cache::LayerCache;
+
+/// Softmax attention between projected queries, keys and values. It has no parameters.
+pub struct Attention {
+    shape: ModelShape,
+}
+
+impl Attention {
+    /// Attention with the heads of `shape`.
+    #[must_use]
+    pub fn new(shape: &ModelShape) -> Self {
+        Self { shape: *shape }
+    }
+
+    /// The model's sizes.
+    #[must_use]
+    pub fn shape(&self) -> &ModelShape {
+        &self.shape
+    }
+
+    /// `q: [B * T, H * Dh]`, `k, v: [B * T, K * Dh]` -> `[B * T, H * Dh]`. With a cache, keys and
+    /// values are added to it and queries see all it holds.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or gradients are asked for through a cache.
+    pub fn forward(
+        &self,
+        [q, k, v]: [Tensor; 3],
+        pass: &Pass,
+        cache: Option<&mut LayerCache>,
+    ) -> Result<Tensor> {
+        let spec = AttentionSpec {
+            batch: pass.batch,
+            num_heads: self.shape.num_heads,
+            num_kv_heads: self.shape.num_kv_heads,
+            head_dim: self.shape.head_dim,
+            segments: pass.segments.clone(),
+        };
+        let Some(cache) = cache else { return ops::attention(&q, &k, &v, &spec) };
+        ops::copy_rows(&k, &mut cache.k, cache.len)?;
+        ops::copy_rows(&v, &mut cache.v, cache.len)?;
+        let len = cache.len + pass.positions.len();
+        ops::attention_cached(&q, &CachedKeysValues { k: &cache.k, v: &cache.v, len }, &spec)
+    }
+
+    /// [`Attention::forward`] of queries, keys and values side by side,
+    /// `[B * T, (H + 2 K) * Dh]`.
+    ///
+    /// # Errors
+    /// As [`Attention::forward`].
+    ///
+    /// # Panics
+    /// Never: there are as many parts as widths.
+    pub fn forward_packed(
+        &self,
+        qkv: &Tensor,
+        pass: &Pass,
+        cache: Option<&mut LayerCache>,
+    ) -> Result<Tensor> {
+        let (q_width, kv_width) = (self.shape.q_width(), self.shape.kv_width());
+        let parts = ops::split_columns(qkv, &[q_width, kv_width, kv_width])?;
+        let parts = parts.try_into().unwrap_or_else(|_| unreachable!("one part for each width"));
+        self.forward(parts, pass, cache)
+    }
+}

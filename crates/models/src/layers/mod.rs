@@ -58,12 +58,7 @@ pub trait Block: Send + Sync + 'static {
     ///
     /// # Errors
     /// When an operation fails.
-    fn forward(
-        &self,
-        x: &Tensor,
-        pass: &Pass,
-        cache: Option<&mut LayerCache>,
-    ) -> Result<Tensor>;
+    fn forward(&self, x: &Tensor, pass: &Pass, cache: Option<&mut LayerCache>) -> Result<Tensor>;
 }
 
 /// The residual stream through all blocks. With `recompute_blocks`, training keeps only what enters

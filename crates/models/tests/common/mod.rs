@@ -1,5 +1,5 @@
 //! Golden values and models for the tests of this crate.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,7 +101,10 @@ pub fn loss_and_gradient(model: &dyn CausalLm, golden: &Golden) -> (f32, Vec<f32
 /// The largest difference of two lists.
 pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |max, d| if d > max || d.is_nan() { d } else { max })
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, |max, d| if d > max || d.is_nan() { d } else { max })
 }
 
 pub fn bits(values: &[f32]) -> Vec<u32> {
