@@ -2,6 +2,8 @@
 //! danlu-kernels --bench elementwise [-- NAME]`. Bytes are those the kernel must read and write
 //! once; "copy" is the machine's own speed for comparison. Two threads unless `THREADS` says else.
 
+#![allow(clippy::expect_used, clippy::print_stdout)]
+
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -140,7 +142,7 @@ fn activations<E: Element>(bench: &Bench) {
     let (n, size) = (ROWS * F, size_of::<E>());
     let (x, y, g) = (bench.values::<E>(n), bench.values::<E>(n), bench.values::<E>(n));
     let (mut out, mut more) = (bench.values::<E>(n), bench.values::<E>(n));
-    let name = |what| format!("{what} {}", E::NAME);
+    let name = |what: &str| format!("{what} {}", E::NAME);
     bench.time(&name("swiglu"), n, 3 * size, |cpu| swiglu(cpu, &x, &y, &mut out));
     bench.time(&name("swiglu_backward"), n, 5 * size, |cpu| {
         swiglu_backward(cpu, &x, &y, &g, &mut out, &mut more);

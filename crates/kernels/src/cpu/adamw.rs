@@ -2,17 +2,18 @@
 //!
 //! With `g = grad * grad_scale` and `t` the step, counted from 1:
 //! `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g²`,
-//! `value = (1 - lr * weight_decay) value - lr * (m / (1 - beta1^t)) / (√(v / (1 - beta2^t)) + eps)`.
+//! `value = (1 - lr * weight_decay) value - lr * M / (√V + eps)`, where
+//! `M = m / (1 - beta1^t)` and `V = v / (1 - beta2^t)`.
 //!
 //! Moments may be kept in bf16, half the memory. A second moment moves by a thousandth a step, less
 //! than bf16 can show, so both moments are then rounded *stochastically*: up or down with
 //! probabilities that make the expected value exact. The random bits are a function of
-//! (seed, step, index), so a resumed run has the same.
+//! (seed, step, index), so a resumed run has the same. The two moments of an element share their
+//! bits, which leaves the expected value of each exact.
 
 use crate::cpu::chunks::{CHUNK, for_each, read, write};
 use crate::cpu::dispatch::{Level, at_level};
-use crate::cpu::lanes::LANES;
-use crate::cpu::random::{blocks, round_stochastically};
+use crate::cpu::random::{NOISE_TILE, noise_tile, round_stochastically};
 use crate::{Cpu, Element, bf16};
 
 /// The settings of one call: one step of one range of parameters.
@@ -34,8 +35,8 @@ pub struct AdamW {
     pub step: u32,
     /// Seed of the stochastic rounding.
     pub seed: u64,
-    /// Index of the range's first element among all parameters; a multiple of 64.
-    pub first_index: u64,
+    /// Index of the range's first element among all parameters; a multiple of 128.
+    pub first_index: usize,
 }
 
 /// What moments are stored as.
@@ -66,7 +67,7 @@ impl Moment for bf16 {
 /// Updates `value` and the moments; all slices flat, of equal length.
 ///
 /// # Panics
-/// When lengths differ, `step` is 0, or `first_index` is not a multiple of 64.
+/// When lengths differ, `step` is 0, or `first_index` is not a multiple of 128.
 pub fn adamw<M: Moment>(
     cpu: &Cpu,
     settings: AdamW,
@@ -80,28 +81,25 @@ pub fn adamw<M: Moment>(
     assert_eq!(first_moment.len(), len, "adamw: length of the first moment");
     assert_eq!(second_moment.len(), len, "adamw: length of the second moment");
     assert!(settings.step > 0, "adamw: steps are counted from 1");
-    assert!(settings.first_index.is_multiple_of(TILE as u64), "adamw: {settings:?}");
+    assert!(settings.first_index.is_multiple_of(NOISE_TILE), "adamw: {settings:?}");
     let factors = Factors::new(settings);
     let moments = (write(first_moment, CHUNK), write(second_moment, CHUNK));
     for_each(cpu, &(write(value, CHUNK), read(grad, CHUNK), moments), |index, (value, grad, m)| {
-        let first = settings.first_index + (index * CHUNK) as u64;
+        let first_tile = (settings.first_index + index * CHUNK) / NOISE_TILE;
         at_level!(cpu, L => {
-            let tiles = value.chunks_mut(TILE).zip(grad.chunks(TILE));
-            let moments = m.0.chunks_mut(TILE).zip(m.1.chunks_mut(TILE));
+            let tiles = value.chunks_mut(NOISE_TILE).zip(grad.chunks(NOISE_TILE));
+            let moments = m.0.chunks_mut(NOISE_TILE).zip(m.1.chunks_mut(NOISE_TILE));
             for (tile, ((value, grad), (m, v))) in tiles.zip(moments).enumerate() {
-                let mut noise = [0; TILE];
-                if M::STOCHASTIC {
-                    let block = (first + (tile * TILE) as u64) / 4;
-                    noise = blocks(settings.seed, u64::from(settings.step), block);
-                }
+                let noise = if M::STOCHASTIC {
+                    noise_tile(settings.seed, u64::from(settings.step), first_tile + tile)
+                } else {
+                    [0; NOISE_TILE]
+                };
                 update::<L, M>(&factors, &noise, value, grad, m, v);
             }
         });
     });
 }
-
-/// Elements that share one draw of random numbers: sixteen Philox blocks of four.
-const TILE: usize = 4 * LANES;
 
 /// The settings as the loop uses them.
 struct Factors {
@@ -135,7 +133,7 @@ impl Factors {
 #[inline(always)]
 fn update<L: Level, M: Moment>(
     factors: &Factors,
-    noise: &[u32; TILE],
+    noise: &[u32; NOISE_TILE],
     value: &mut [f32],
     grad: &[f32],
     first: &mut [M],
@@ -149,7 +147,7 @@ fn update<L: Level, M: Moment>(
         let v = L::mul_add(1.0 - factors.beta2, g * g, factors.beta2 * v);
         let denominator = L::mul_add(v.sqrt(), factors.root_scale, factors.eps);
         *value = L::mul_add(*value, factors.keep, factors.rate * m / denominator);
-        *first = M::round(m, noise & 0xffff);
-        *second = M::round(v, noise >> 16);
+        *first = M::round(m, *noise);
+        *second = M::round(v, *noise);
     }
 }

@@ -12,7 +12,7 @@
 use crate::cpu::chunks::{for_each, read, rows_per_chunk, write};
 use crate::cpu::dispatch::{Level, at_level};
 use crate::cpu::elementwise::map;
-use crate::cpu::lanes::{LANES, max, sum};
+use crate::cpu::lanes::{LANES, combine, max, sum};
 use crate::cpu::math::exp;
 use crate::cpu::softmax::log_sum_exp_row;
 use crate::{Cpu, Element};
@@ -145,7 +145,7 @@ fn exponentials<L: Level>(row: &mut [f32], target: usize, loss: &mut f32) -> f32
         *x = exp::<L>(*x - max);
         *lane += *x;
     }
-    let sum = crate::cpu::lanes::combine(lanes, |a, b| a + b);
+    let sum = combine(lanes, |a, b| a + b);
     *loss = sum.ln() + (max - target_logit);
     sum
 }

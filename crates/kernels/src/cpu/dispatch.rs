@@ -61,7 +61,8 @@ pub(crate) fn with_avx512<R>(body: impl FnOnce() -> R) -> R {
 }
 
 /// `at_level!(cpu, L => body::<L>(..))`: evaluates the expression with `L` bound to the [`Level`]
-/// of `cpu.simd`, compiled for its instructions. `body` must be `#[inline(always)]`.
+/// of `cpu.simd`, compiled for its instructions. `body`, and every closure in it that calls a
+/// function of `L`, must be `#[inline(always)]`: what stays outside is compiled without them.
 macro_rules! at_level {
     ($cpu:expr, $level:ident => $body:expr) => {
         match $cpu.simd {

@@ -37,8 +37,8 @@ pub enum Gelu {
 pub fn gelu<X: Element, O: Element>(cpu: &Cpu, form: Gelu, x: &[X], out: &mut [O]) {
     assert_eq!(x.len(), out.len(), "gelu: lengths of x and out");
     for_each(cpu, &(read(x, CHUNK), write(out, CHUNK)), |_, (x, out)| match form {
-        Gelu::Erf => at_level!(cpu, L => map(x, out, |x| x * normal_cdf::<L>(x))),
-        Gelu::Tanh => at_level!(cpu, L => map(x, out, |x| x * tanh_gate::<L>(x))),
+        Gelu::Erf => at_level!(cpu, L => map(x, out, by_erf::<L>)),
+        Gelu::Tanh => at_level!(cpu, L => map(x, out, by_tanh::<L>)),
     });
 }
 
@@ -54,9 +54,20 @@ pub fn gelu_backward<X: Element, G: Element, O: Element>(
     assert_eq!(d_x.len(), x.len(), "gelu_backward: length of d_x");
     let chunks = (read(x, CHUNK), read(d_out, CHUNK), write(d_x, CHUNK));
     for_each(cpu, &chunks, |_, (x, d_out, d_x)| match form {
-        Gelu::Erf => at_level!(cpu, L => map2(x, d_out, d_x, |x, g| g * erf_slope::<L>(x))),
-        Gelu::Tanh => at_level!(cpu, L => map2(x, d_out, d_x, |x, g| g * tanh_slope::<L>(x))),
+        Gelu::Erf => at_level!(cpu, L => map2(x, d_out, d_x, by_erf_backward::<L>)),
+        Gelu::Tanh => at_level!(cpu, L => map2(x, d_out, d_x, by_tanh_backward::<L>)),
     });
+}
+
+#[inline(always)]
+fn by_erf<L: Level>(x: f32) -> f32 {
+    x * normal_cdf::<L>(x)
+}
+
+#[inline(always)]
+fn by_erf_backward<L: Level>(x: f32, d_out: f32) -> f32 {
+    let density = DENSITY_AT_0 * exp::<L>(-0.5 * x * x);
+    d_out * L::mul_add(x, density, normal_cdf::<L>(x))
 }
 
 #[inline(always)]
@@ -65,19 +76,19 @@ fn normal_cdf<L: Level>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn erf_slope<L: Level>(x: f32) -> f32 {
-    let density = DENSITY_AT_0 * exp::<L>(-0.5 * x * x);
-    L::mul_add(x, density, normal_cdf::<L>(x))
+fn by_tanh<L: Level>(x: f32) -> f32 {
+    x * tanh_gate::<L>(x)
 }
 
+#[inline(always)]
+fn by_tanh_backward<L: Level>(x: f32, d_out: f32) -> f32 {
+    let s = tanh_gate::<L>(x);
+    let inner_slope = SLOPE * L::mul_add(3.0 * CUBIC * x, x, 1.0);
+    d_out * L::mul_add(x * inner_slope, s * (1.0 - s), s)
+}
+
+/// `(1 + tanh(u)) / 2 = sigmoid(2u)`
 #[inline(always)]
 fn tanh_gate<L: Level>(x: f32) -> f32 {
     sigmoid::<L>(SLOPE * x * L::mul_add(CUBIC * x, x, 1.0))
-}
-
-#[inline(always)]
-fn tanh_slope<L: Level>(x: f32) -> f32 {
-    let s = tanh_gate::<L>(x);
-    let inner_slope = SLOPE * L::mul_add(3.0 * CUBIC * x, x, 1.0);
-    L::mul_add(x * inner_slope, s * (1.0 - s), s)
 }

@@ -3,8 +3,6 @@
 //! Element `i` goes to lane `i % 16`; at the end the lanes are combined pairwise. Sixteen f32 fill
 //! one AVX-512 register, two AVX2 registers or four SSE or NEON registers.
 
-use std::array::from_fn;
-
 use crate::Element;
 
 /// Number of lanes.
@@ -13,11 +11,17 @@ pub(crate) const LANES: usize = 16;
 /// Σ term(x)
 #[inline(always)]
 pub(crate) fn sum<X: Element>(x: &[X], term: impl Fn(f32) -> f32) -> f32 {
-    let (x, x_tail) = x.as_chunks::<LANES>();
-    add_up(
-        x.iter().map(|x| from_fn(|i| term(x[i].to_f32()))),
-        x_tail.iter().map(|x| term(x.to_f32())),
-    )
+    let mut lanes = [0.0; LANES];
+    let (blocks, tail) = x.as_chunks::<LANES>();
+    for x in blocks {
+        for i in 0..LANES {
+            lanes[i] += term(x[i].to_f32());
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(tail) {
+        *lane += term(x.to_f32());
+    }
+    combine(lanes, |a, b| a + b)
 }
 
 /// Σ term(x, y)
@@ -27,11 +31,17 @@ pub(crate) fn sum2<X: Element, Y: Element>(
     y: &[Y],
     term: impl Fn(f32, f32) -> f32,
 ) -> f32 {
+    let mut lanes = [0.0; LANES];
     let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    add_up(
-        x.iter().zip(y).map(|(x, y)| from_fn(|i| term(x[i].to_f32(), y[i].to_f32()))),
-        x_tail.iter().zip(y_tail).map(|(x, y)| term(x.to_f32(), y.to_f32())),
-    )
+    for (x, y) in x.iter().zip(y) {
+        for i in 0..LANES {
+            lanes[i] += term(x[i].to_f32(), y[i].to_f32());
+        }
+    }
+    for (lane, (x, y)) in lanes.iter_mut().zip(x_tail.iter().zip(y_tail)) {
+        *lane += term(x.to_f32(), y.to_f32());
+    }
+    combine(lanes, |a, b| a + b)
 }
 
 /// Σ term(x, y, z)
@@ -42,19 +52,18 @@ pub(crate) fn sum3<X: Element, Y: Element, Z: Element>(
     z: &[Z],
     term: impl Fn(f32, f32, f32) -> f32,
 ) -> f32 {
+    let mut lanes = [0.0; LANES];
     let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let (z, z_tail) = z.as_chunks::<LANES>();
-    add_up(
-        x.iter()
-            .zip(y)
-            .zip(z)
-            .map(|((x, y), z)| from_fn(|i| term(x[i].to_f32(), y[i].to_f32(), z[i].to_f32()))),
-        x_tail
-            .iter()
-            .zip(y_tail)
-            .zip(z_tail)
-            .map(|((x, y), z)| term(x.to_f32(), y.to_f32(), z.to_f32())),
-    )
+    for ((x, y), z) in x.iter().zip(y).zip(z) {
+        for i in 0..LANES {
+            lanes[i] += term(x[i].to_f32(), y[i].to_f32(), z[i].to_f32());
+        }
+    }
+    for (lane, ((x, y), z)) in lanes.iter_mut().zip(x_tail.iter().zip(y_tail).zip(z_tail)) {
+        *lane += term(x.to_f32(), y.to_f32(), z.to_f32());
+    }
+    combine(lanes, |a, b| a + b)
 }
 
 /// The largest element; minus infinity for an empty slice. NaN is passed over.
@@ -79,22 +88,9 @@ fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-#[inline(always)]
-fn add_up(blocks: impl Iterator<Item = [f32; LANES]>, tail: impl Iterator<Item = f32>) -> f32 {
-    let mut lanes = [0.0; LANES];
-    for block in blocks {
-        for (lane, value) in lanes.iter_mut().zip(block) {
-            *lane += value;
-        }
-    }
-    for (lane, value) in lanes.iter_mut().zip(tail) {
-        *lane += value;
-    }
-    combine(lanes, |a, b| a + b)
-}
-
-/// Folds the upper half of the lanes onto the lower half until one is left.
-#[inline(always)]
+/// Folds the upper half of the lanes onto the lower half until one is left. Out of line, since a
+/// compiler that sees it lays out the lanes of the loops above for this fold instead of for speed.
+#[inline(never)]
 pub(crate) fn combine<T: Copy>(mut lanes: [T; LANES], both: impl Fn(T, T) -> T) -> T {
     let mut width = LANES / 2;
     while width > 0 {

@@ -179,25 +179,51 @@ fn backward_rows<L: Level, X: Element, G: Element>(
     d_x: &mut [f32],
     gradients: LayerNormGradients<'_>,
 ) {
-    let (weight, cols) = (saved.weight, saved.weight.len());
+    let cols = saved.weight.len();
     let LayerNormGradients { weight: d_weight, bias: d_bias } = gradients;
-    let (d_weight, d_bias) = (&mut d_weight[..cols], &mut d_bias[..cols]);
     for (i, (&mean, &inv_std)) in saved.mean.iter().zip(saved.inv_std).enumerate() {
         let row = i * cols..(i + 1) * cols;
         let (x, d_out, d_x) = (&saved.x[row.clone()], &d_out[row.clone()], &mut d_x[row]);
-        let mean_g = sum2(d_out, weight, |d_out, weight| d_out * weight) / cols as f32;
-        let mean_g_n = inv_std / cols as f32
-            * sum3(x, d_out, weight, |x, d_out, weight| (x - mean) * (d_out * weight));
-        for j in 0..cols {
-            let (n, d_out) = ((x[j].to_f32() - mean) * inv_std, d_out[j].to_f32());
-            let centred = L::mul_add(d_out, weight[j], -mean_g);
-            let gradient = inv_std * L::mul_add(-n, mean_g_n, centred);
-            d_x[j] = match store {
-                Store::Overwrite => gradient,
-                Store::Accumulate => d_x[j] + gradient,
-            };
-            d_weight[j] = L::mul_add(d_out, n, d_weight[j]);
-            d_bias[j] += d_out;
-        }
+        row_input_gradient::<L, _, _>((x, mean, inv_std), saved.weight, d_out, store, d_x);
+        row_parameter_gradients::<L, _, _>((x, mean, inv_std), d_out, d_weight, d_bias);
+    }
+}
+
+/// `d_x` of one row; `x` comes with the mean and the inverse deviation of the row.
+#[inline(always)]
+fn row_input_gradient<L: Level, X: Element, G: Element>(
+    (x, mean, inv_std): (&[X], f32, f32),
+    weight: &[f32],
+    d_out: &[G],
+    store: Store,
+    d_x: &mut [f32],
+) {
+    let cols = x.len() as f32;
+    let mean_g = sum2(d_out, weight, |d_out, weight| d_out * weight) / cols;
+    let mean_g_n =
+        inv_std / cols * sum3(x, d_out, weight, |x, d_out, weight| (x - mean) * (d_out * weight));
+    for (((d_x, x), d_out), weight) in d_x.iter_mut().zip(x).zip(d_out).zip(weight) {
+        let n = (x.to_f32() - mean) * inv_std;
+        let centred = L::mul_add(d_out.to_f32(), *weight, -mean_g);
+        let gradient = inv_std * L::mul_add(-n, mean_g_n, centred);
+        *d_x = match store {
+            Store::Overwrite => gradient,
+            Store::Accumulate => *d_x + gradient,
+        };
+    }
+}
+
+/// What one row adds to the gradients of the parameters.
+#[inline(always)]
+fn row_parameter_gradients<L: Level, X: Element, G: Element>(
+    (x, mean, inv_std): (&[X], f32, f32),
+    d_out: &[G],
+    d_weight: &mut [f32],
+    d_bias: &mut [f32],
+) {
+    for (((d_weight, d_bias), x), d_out) in d_weight.iter_mut().zip(d_bias).zip(x).zip(d_out) {
+        let (n, d_out) = ((x.to_f32() - mean) * inv_std, d_out.to_f32());
+        *d_weight = L::mul_add(d_out, n, *d_weight);
+        *d_bias += d_out;
     }
 }

@@ -1,7 +1,5 @@
 //! Sums over flat buffers and the search for what is not a number.
 
-use std::array::from_fn;
-
 use crate::Cpu;
 use crate::cpu::chunks::{CHUNK, for_each, read, write};
 use crate::cpu::dispatch::at_level;
@@ -55,9 +53,8 @@ fn add_up(x: &[f32], term: impl Fn(f64) -> f64) -> f64 {
     let (blocks, tail) = x.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];
     for block in blocks {
-        let terms: [f64; LANES] = from_fn(|i| term(f64::from(block[i])));
-        for (lane, term) in lanes.iter_mut().zip(terms) {
-            *lane += term;
+        for i in 0..LANES {
+            lanes[i] += term(f64::from(block[i]));
         }
     }
     for (lane, x) in lanes.iter_mut().zip(tail) {

@@ -4,7 +4,8 @@
 //! `inv_rms = 1 / sqrt(mean(x²) + eps)`, `out = x * inv_rms * weight`.
 //!
 //! Backward, with `g = d_out * weight`:
-//! `d_x = inv_rms * (g - x * inv_rms² * mean(g * x))`, `d_weight = Σ over rows d_out * x * inv_rms`.
+//! `d_x = inv_rms * (g - x * inv_rms² * mean(g * x))`,
+//! `d_weight = Σ over rows d_out * x * inv_rms`.
 //!
 //! A NaN or an infinity in a row spoils that row and no other.
 
@@ -140,14 +141,15 @@ fn backward_rows<L: Level, X: Element, G: Element>(
         let (x, d_out, d_x) = (&saved.x[row.clone()], &d_out[row.clone()], &mut d_x[row]);
         let dot = sum3(x, d_out, weight, |x, d_out, weight| x * (d_out * weight));
         let pull = inv_rms * inv_rms * inv_rms * dot / cols as f32;
-        for j in 0..cols {
-            let (x, d_out) = (x[j].to_f32(), d_out[j].to_f32());
-            let gradient = L::mul_add(d_out * weight[j], inv_rms, -x * pull);
-            d_x[j] = match store {
+        for (((d_x, x), d_out), weight) in d_x.iter_mut().zip(x).zip(d_out).zip(weight) {
+            let gradient = L::mul_add(d_out.to_f32() * weight, inv_rms, -(x.to_f32() * pull));
+            *d_x = match store {
                 Store::Overwrite => gradient,
-                Store::Accumulate => d_x[j] + gradient,
+                Store::Accumulate => *d_x + gradient,
             };
-            d_weight[j] = L::mul_add(d_out, x * inv_rms, d_weight[j]);
+        }
+        for ((d_weight, x), d_out) in d_weight.iter_mut().zip(x).zip(d_out) {
+            *d_weight = L::mul_add(d_out.to_f32(), x.to_f32() * inv_rms, *d_weight);
         }
     }
 }

@@ -17,17 +17,64 @@
 //! d_x[j] = p[j] * (g[j] - Σ_k p[k] * g[k])
 //! ```
 //!
+//! Below, the first functions are the arithmetic of one row, written once; the public ones check
+//! shapes, share the rows out to the threads, and let `at_level!` compile the arithmetic for the
+//! instructions of this CPU.
+//!
 //! A row with a NaN or with plus infinity becomes all NaN, as does a row of minus infinity alone;
 //! other rows are untouched. A single minus infinity is a probability of zero.
 
 use crate::cpu::chunks::{for_each, read, rows_per_chunk, write};
 use crate::cpu::dispatch::{Level, at_level};
-use crate::cpu::elementwise::{map, map2};
+use crate::cpu::elementwise::map2;
 use crate::cpu::lanes::{max, sum, sum2};
 use crate::cpu::math::exp;
 use crate::{Cpu, Element};
 
-/// `x, out: [rows, cols]`
+/// The forward of one row.
+#[inline(always)]
+fn softmax_row<L: Level, X: Element, O: Element>(x: &[X], out: &mut [O]) {
+    let max = max(x);
+    let scale = 1.0 / sum_of_exponentials::<L, X>(x, max);
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = O::from_f32(exp::<L>(x.to_f32() - max) * scale);
+    }
+}
+
+/// The backward of one row.
+#[inline(always)]
+fn softmax_backward_row<P: Element, G: Element, O: Element>(p: &[P], g: &[G], d_x: &mut [O]) {
+    let mean = sum2(p, g, |p, g| p * g);
+    map2(p, g, d_x, |p, g| p * (g - mean));
+}
+
+/// `ln Σ exp(x)`: the logarithm of softmax's denominator, with the maximum put back.
+#[inline(always)]
+pub(crate) fn log_sum_exp_row<L: Level, X: Element>(x: &[X]) -> f32 {
+    let max = max(x);
+    let shift = if max.is_finite() { max } else { 0.0 };
+    shift + sum_of_exponentials::<L, X>(x, shift).ln()
+}
+
+/// `Σ exp(x - shift)`
+#[inline(always)]
+fn sum_of_exponentials<L: Level, X: Element>(x: &[X], shift: f32) -> f32 {
+    sum(
+        x,
+        #[inline(always)]
+        |x| exp::<L>(x - shift),
+    )
+}
+
+/// Softmax of every row; `x, out: [rows, cols]`.
+///
+/// ```
+/// # use danlu_kernels::{Cpu, Simd, cpu::softmax::softmax};
+/// let cpu = Cpu::with_simd(1, Simd::Portable);
+/// let mut out = [0.0_f32; 4];
+/// softmax(&cpu, &[1000.0_f32, 1000.0, 0.0, 0.0], 2, &mut out);
+/// assert_eq!(out, [0.5; 4]);
+/// ```
 pub fn softmax<X: Element, O: Element>(cpu: &Cpu, x: &[X], cols: usize, out: &mut [O]) {
     assert!(cols > 0 && x.len().is_multiple_of(cols), "softmax: {} in rows of {cols}", x.len());
     assert_eq!(out.len(), x.len(), "softmax: length of out");
@@ -41,14 +88,7 @@ pub fn softmax<X: Element, O: Element>(cpu: &Cpu, x: &[X], cols: usize, out: &mu
     });
 }
 
-#[inline(always)]
-fn softmax_row<L: Level, X: Element, O: Element>(x: &[X], out: &mut [O]) {
-    let max = max(x);
-    let scale = 1.0 / sum(x, |x| exp::<L>(x - max));
-    map(x, out, |x| exp::<L>(x - max) * scale);
-}
-
-/// `p, d_out, d_x: [rows, cols]`; `p` is what [`softmax`] wrote.
+/// The gradient `d_x` from `p`, which [`softmax`] wrote, and `d_out`; all `[rows, cols]`.
 pub fn softmax_backward<P: Element, G: Element, O: Element>(
     cpu: &Cpu,
     p: &[P],
@@ -70,17 +110,11 @@ pub fn softmax_backward<P: Element, G: Element, O: Element>(
     });
 }
 
-#[inline(always)]
-fn softmax_backward_row<P: Element, G: Element, O: Element>(p: &[P], d_out: &[G], d_x: &mut [O]) {
-    let mean = sum2(p, d_out, |p, g| p * g);
-    map2(p, d_out, d_x, |p, g| p * (g - mean));
-}
-
-/// `out[row] = ln Σ_j exp(x[row, j])`, `x: [rows, cols]`, by the same subtraction of the maximum.
-/// Plus infinity where a row holds it, minus infinity where a row holds nothing else.
+/// `out[row] = ln Σ_j exp(x[row, j])`; `x: [rows, cols]`. Plus infinity where a row holds it, minus
+/// infinity where a row holds nothing else.
 pub fn log_sum_exp<X: Element>(cpu: &Cpu, x: &[X], cols: usize, out: &mut [f32]) {
-    assert_eq!(x.len(), cols * out.len(), "log_sum_exp: length of x");
     assert!(cols > 0, "log_sum_exp: a row has at least one element");
+    assert_eq!(x.len(), cols * out.len(), "log_sum_exp: length of x");
     let rows = rows_per_chunk(cols);
     for_each(cpu, &(read(x, rows * cols), write(out, rows)), |_, (x, out)| {
         at_level!(cpu, L => {
@@ -89,11 +123,4 @@ pub fn log_sum_exp<X: Element>(cpu: &Cpu, x: &[X], cols: usize, out: &mut [f32])
             }
         });
     });
-}
-
-#[inline(always)]
-pub(crate) fn log_sum_exp_row<L: Level, X: Element>(x: &[X]) -> f32 {
-    let max = max(x);
-    let shift = if max.is_infinite() { 0.0 } else { max };
-    shift + sum(x, |x| exp::<L>(x - shift)).ln()
 }

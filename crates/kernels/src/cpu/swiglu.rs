@@ -20,7 +20,7 @@ pub fn swiglu<X: Element, O: Element>(cpu: &Cpu, gate: &[X], up: &[X], out: &mut
         cpu,
         &(read(gate, CHUNK), read(up, CHUNK), write(out, CHUNK)),
         |_, (gate, up, out)| {
-            at_level!(cpu, L => map2(gate, up, out, |gate, up| gate * sigmoid::<L>(gate) * up));
+            at_level!(cpu, L => map2(gate, up, out, forward::<L>));
         },
     );
 }
@@ -43,6 +43,11 @@ pub fn swiglu_backward<X: Element, G: Element, O: Element>(
     for_each(cpu, &(inputs, outputs), |_, ((gate, up, d_out), (d_gate, d_up))| {
         at_level!(cpu, L => backward::<L, _, _, _>(gate, up, d_out, d_gate, d_up));
     });
+}
+
+#[inline(always)]
+fn forward<L: Level>(gate: f32, up: f32) -> f32 {
+    gate * sigmoid::<L>(gate) * up
 }
 
 #[inline(always)]

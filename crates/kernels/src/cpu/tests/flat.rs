@@ -188,7 +188,9 @@ fn stochastic_rounding_is_right_on_average_and_goes_to_a_neighbour() {
 
 proptest! {
     #[test]
-    fn conversion_of_any_bits_equals_the_scalar_one(bits in prop::collection::vec(any::<u32>(), 0..99)) {
+    fn conversion_of_any_bits_equals_the_scalar_one(
+        bits in prop::collection::vec(any::<u32>(), 0..99),
+    ) {
         let x: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
         for simd in Simd::available() {
             let cpu = Cpu::with_simd(1, simd);

@@ -101,8 +101,8 @@ fn a_buffer_updated_in_ranges_has_the_bits_of_one_call() {
             let mut moments = [0; 4].map(|_| Output::<bf16>::new(n, 0.5));
             let [a, b, c, d] = moments.each_mut().map(Output::slice);
             adamw(cpu, settings, whole.slice(), &grad, a, b);
-            for range in [0..128, 128..448, 448..n] {
-                let settings = AdamW { first_index: range.start as u64, ..settings };
+            for range in [0..128, 128..512, 512..n] {
+                let settings = AdamW { first_index: range.start, ..settings };
                 let (c, d) = (&mut c[range.clone()], &mut d[range.clone()]);
                 adamw(cpu, settings, &mut parts.slice()[range.clone()], &grad[range], c, d);
             }
