@@ -89,6 +89,12 @@ pub fn gflops(cpu: &Cpu, precision: Precision, shape: &Shape, operands: Operands
     }
 }
 
+/// GFLOP/s of a product with its operands in memory, as [`gflops`].
+#[must_use]
+pub fn step_gflops(cpu: &Cpu, precision: Precision, shape: &Shape) -> f64 {
+    gflops(cpu, precision, shape, Operands::InMemory)
+}
+
 fn gflops_of<T: Element>(cpu: &Cpu, precision: Precision, shape: &Shape, operands: Operands) -> f64
 where
     for<'a> &'a [T]: Into<super::Elements<'a>>,
