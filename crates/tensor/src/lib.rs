@@ -12,6 +12,7 @@ pub mod autograd;
 pub mod device;
 pub mod error;
 pub mod ops;
+mod packed;
 pub mod params;
 pub mod shape;
 pub mod tensor;

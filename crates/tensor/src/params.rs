@@ -7,9 +7,11 @@ use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use danlu_kernels::cpu::gemm::Packed;
 use danlu_kernels::rng::Philox;
 use danlu_kernels::{Buffer, Precision};
 
+use crate::packed::PackedWeights;
 use crate::{Device, Error, Result, Shape};
 
 /// Parameters start at multiples of a cache line in the flat buffers.
@@ -57,6 +59,7 @@ pub struct ParamStore {
     /// Per parameter: whether its gradient has been written since the last [`Self::clear_gradients`].
     written: RwLock<Vec<AtomicBool>>,
     version: AtomicU64,
+    packed: PackedWeights,
 }
 
 /// One parameter of a store. Cheap to clone.
@@ -101,6 +104,7 @@ impl ParamStore {
             gradients: RwLock::default(),
             written: RwLock::default(),
             version: AtomicU64::new(0),
+            packed: PackedWeights::default(),
         })
     }
 
@@ -313,6 +317,12 @@ impl Param {
         Values { guard: read(&self.store.values), range: self.range.clone() }
     }
 
+    /// The values in the layout that matrix products read: a matrix `[rows, cols]` as the right-hand
+    /// side, or its transpose. Kept until values change where no gradients are wanted.
+    pub(crate) fn packed(&self, transposed: bool) -> Arc<Packed> {
+        self.store.packed.get(self, self.index, transposed)
+    }
+
     /// Lets `f` add to the gradient. The second argument says whether there is something to add to:
     /// if false, the slice holds old numbers and must be overwritten.
     ///
@@ -323,6 +333,60 @@ impl Param {
         let flat = guard.as_mut().expect("gradients are enabled before a backward pass");
         let accumulate = read(&self.store.written)[self.index].swap(true, Ordering::Relaxed);
         f(&mut flat[self.range.clone()], accumulate)
+    }
+
+    /// Lets `f` add to the gradients of several parameters of one store at once. What nothing was
+    /// added to yet is zero. Where no gradients are wanted, `f` adds to zeros that are thrown away.
+    ///
+    /// # Panics
+    /// When a parameter is named twice or the stores differ.
+    pub(crate) fn add_gradients<const N: usize>(
+        params: [&Self; N],
+        f: impl FnOnce([&mut [f32]; N]),
+    ) {
+        let store = &params[0].store;
+        assert!(params.iter().all(|param| Arc::ptr_eq(&param.store, store)), "one store");
+        let mut guard = write(&store.gradients);
+        let Some(flat) = guard.as_mut() else {
+            let Device::Cpu(cpu) = &store.device;
+            let mut scratch = params.map(|param| cpu.arena.zeros::<f32>(param.shape.len()));
+            return f(scratch.each_mut().map(|buffer| &mut **buffer));
+        };
+        let written = read(&store.written);
+        for param in params {
+            if !written[param.index].swap(true, Ordering::Relaxed) {
+                flat[param.range.clone()].fill(0.0);
+            }
+        }
+        let parts = flat.get_disjoint_mut(params.map(|param| param.range.clone()));
+        f(parts.expect("each parameter is named once"));
+    }
+
+    /// Checks the shape of the parameter `what` of `op`.
+    ///
+    /// # Errors
+    /// When it differs from `expected`.
+    pub(crate) fn expect_shape(
+        &self,
+        op: &'static str,
+        what: &'static str,
+        expected: impl Into<Shape>,
+    ) -> Result<()> {
+        let expected = expected.into();
+        if self.shape == expected {
+            return Ok(());
+        }
+        Err(self.shape_error(op, what, expected.to_string()))
+    }
+
+    /// An error about this parameter's shape.
+    pub(crate) fn shape_error(
+        &self,
+        op: &'static str,
+        what: &'static str,
+        expected: impl Into<String>,
+    ) -> Error {
+        Error::Shape { op, what, found: self.shape, expected: expected.into() }
     }
 
     /// The gradient, copied; zeros when nothing was added.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use danlu_kernels::cpu::elementwise::convert;
+use danlu_kernels::cpu::gemm::{Matrix, MatrixMut};
 use danlu_kernels::{Buffer, Element, Precision, bf16};
 
 use crate::autograd::Edge;
@@ -46,13 +48,21 @@ pub enum Storage {
     Bf16(Buffer<bf16>),
 }
 
-/// Binds `$slice` to the typed slice in a [`Storage`] and runs `$body` for either element type.
+/// Binds the typed slice in a [`Storage`] and runs the body for either element type. Several storages
+/// in parentheses must have the same type, which the caller has checked.
 #[macro_export]
 macro_rules! with_elements {
     ($storage:expr, |$slice:ident| $body:expr) => {
         match $storage {
             $crate::Storage::F32($slice) => $body,
             $crate::Storage::Bf16($slice) => $body,
+        }
+    };
+    (($($storage:expr),+), |$($slice:ident),+| $body:expr) => {
+        match ($($storage),+) {
+            ($($crate::Storage::F32($slice)),+) => $body,
+            ($($crate::Storage::Bf16($slice)),+) => $body,
+            _ => unreachable!("storages of different types"),
         }
     };
 }
@@ -133,6 +143,21 @@ impl Tensor {
         }
     }
 
+    /// The f32 elements of a tensor that nobody else holds, to write.
+    ///
+    /// # Errors
+    /// When the tensor is not f32.
+    ///
+    /// # Panics
+    /// When the tensor is shared.
+    pub fn as_f32_mut(&mut self, op: &'static str, what: &'static str) -> Result<&mut [f32]> {
+        self.expect_dtype(op, what, DType::F32)?;
+        match self.storage_mut() {
+            Storage::F32(buffer) => Ok(buffer),
+            Storage::Bf16(_) => unreachable!("the type was checked"),
+        }
+    }
+
     /// All elements as f32 values, copied.
     #[must_use]
     pub fn to_vec(&self) -> Vec<f32> {
@@ -174,6 +199,54 @@ impl Tensor {
         Self { edge: None, ..self.clone() }
     }
 
+    /// The elements as a matrix of kernels, `[rows, cols]`.
+    pub(crate) fn as_matrix(&self, rows: usize, cols: usize) -> Matrix<'_> {
+        with_elements!(self.storage(), |x| Matrix::new(&**x, rows, cols))
+    }
+
+    /// The elements of a tensor that nobody else holds as a matrix to write, `[rows, cols]`.
+    pub(crate) fn as_matrix_mut(&mut self, rows: usize, cols: usize) -> MatrixMut<'_> {
+        with_elements!(self.storage_mut(), |x| MatrixMut::new(&mut **x, rows, cols))
+    }
+
+    /// Rows `start .. start + rows` of `[_, cols]` as a matrix of kernels.
+    pub(crate) fn rows_as_matrix(&self, start: usize, rows: usize, cols: usize) -> Matrix<'_> {
+        with_elements!(self.storage(), |x| Matrix::new(&x[start * cols..], rows, cols))
+    }
+
+    /// [`Tensor::rows_as_matrix`] of a tensor that nobody else holds, to write.
+    pub(crate) fn rows_as_matrix_mut(
+        &mut self,
+        start: usize,
+        rows: usize,
+        cols: usize,
+    ) -> MatrixMut<'_> {
+        with_elements!(self.storage_mut(), |x| MatrixMut::new(&mut x[start * cols..], rows, cols))
+    }
+
+    /// A copy of the values as `dtype`, without history.
+    #[must_use]
+    pub(crate) fn copy_as(&self, dtype: DType) -> Self {
+        let Device::Cpu(cpu) = &self.device;
+        let mut copy = self.device.empty(dtype, self.shape);
+        with_elements!(self.storage(), |x| with_elements!(copy.storage_mut(), |out| convert(
+            cpu, x, out
+        )));
+        copy
+    }
+
+    /// The values as `dtype`, without history: the same memory if that is their type already.
+    #[must_use]
+    pub(crate) fn into_dtype(self, dtype: DType) -> Self {
+        if self.dtype() == dtype { Self { edge: None, ..self } } else { self.copy_as(dtype) }
+    }
+
+    /// The values without history in memory that nobody else holds: copied if somebody does.
+    #[must_use]
+    pub(crate) fn into_unique(mut self) -> Self {
+        if self.is_unique() { Self { edge: None, ..self } } else { self.copy_as(self.dtype()) }
+    }
+
     /// The edge to the operation that made this tensor, if it was recorded.
     #[must_use]
     pub(crate) fn edge(&self) -> Option<&Edge> {
@@ -183,6 +256,37 @@ impl Tensor {
     pub(crate) fn with_edge(mut self, edge: Edge) -> Self {
         self.edge = Some(edge);
         self
+    }
+
+    /// Checks the shape of the argument `what` of `op`.
+    ///
+    /// # Errors
+    /// When it differs from `expected`.
+    pub(crate) fn expect_shape(
+        &self,
+        op: &'static str,
+        what: &'static str,
+        expected: impl Into<Shape>,
+    ) -> Result<()> {
+        let expected = expected.into();
+        if self.shape == expected {
+            return Ok(());
+        }
+        Err(self.shape_error(op, what, expected.to_string()))
+    }
+
+    /// Checks the number type of the argument `what` of `op`.
+    ///
+    /// # Errors
+    /// When it differs from `expected`.
+    pub(crate) fn expect_dtype(
+        &self,
+        op: &'static str,
+        what: &'static str,
+        expected: DType,
+    ) -> Result<()> {
+        let found = self.dtype();
+        if found == expected { Ok(()) } else { Err(Error::DType { op, what, found, expected }) }
     }
 
     /// An error about this tensor's shape.

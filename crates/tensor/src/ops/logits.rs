@@ -1,0 +1,62 @@
+//! The head of a language model at inference: logits, or the log-probability of given targets.
+//!
+//! `hidden: [rows, D]` in the compute type, `weight: [V, D]`: `logits = hidden weightᵀ` in f32.
+//! Neither has a gradient: training uses [`crate::ops::linear_cross_entropy`], which never holds the
+//! logits of a batch.
+
+use danlu_kernels::cpu::cross_entropy::log_probability;
+use danlu_kernels::cpu::gemm::{Epilogue, MatrixMut, Right, gemm};
+
+use super::linear_cross_entropy::{check, chunk_rows};
+use crate::autograd::refuse_recording;
+use crate::{DType, Device, Param, Result, Tensor};
+
+/// The logits of every row, `[rows, V]` f32.
+///
+/// # Errors
+/// When shapes or types do not fit, or gradients would be wanted.
+pub fn logits(hidden: &Tensor, weight: &Param) -> Result<Tensor> {
+    const OP: &str = "logits";
+    refuse_recording(OP, &[hidden], weight.wants_gradient())?;
+    let (rows, width, vocab_size) = check(OP, hidden, weight)?;
+    let mut out = hidden.device().empty(DType::F32, [rows, vocab_size]);
+    let Device::Cpu(cpu) = hidden.device();
+    gemm(
+        cpu,
+        weight.precision(),
+        &hidden.as_matrix(rows, width),
+        &Right::Packed(&weight.packed(true)),
+        &mut out.as_matrix_mut(rows, vocab_size),
+        &Epilogue::default(),
+    );
+    Ok(out)
+}
+
+/// `ln p(target)` of every row, 0 where the target is -100. The logits exist a chunk at a time.
+///
+/// # Errors
+/// When shapes or types do not fit, a target is outside the vocabulary, or gradients would be wanted.
+pub fn linear_log_probs(hidden: &Tensor, weight: &Param, targets: &[i32]) -> Result<Vec<f32>> {
+    const OP: &str = "linear_log_probs";
+    refuse_recording(OP, &[hidden], weight.wants_gradient())?;
+    let (rows, width, vocab_size) = check(OP, hidden, weight)?;
+    super::linear_cross_entropy::check_targets(OP, targets, rows, vocab_size)?;
+    let Device::Cpu(cpu) = hidden.device();
+    let (packed, chunk) = (weight.packed(true), chunk_rows(vocab_size));
+    let mut scratch = cpu.arena.buffer::<f32>(chunk.min(rows) * vocab_size);
+    let mut scores = vec![0.0; rows];
+    for (number, targets) in targets.chunks(chunk).enumerate() {
+        let (start, count) = (number * chunk, targets.len());
+        let logits = &mut scratch[..count * vocab_size];
+        gemm(
+            cpu,
+            weight.precision(),
+            &hidden.rows_as_matrix(start, count, width),
+            &Right::Packed(&packed),
+            &mut MatrixMut::new(&mut *logits, count, vocab_size),
+            &Epilogue::default(),
+        );
+        log_probability(cpu, logits, targets, &mut scores[start..start + count]);
+    }
+    Ok(scores)
+}
