@@ -1,11 +1,11 @@
 //! Raw files to `clean.jsonl`, `heldout.jsonl`, `dialogues.jsonl` and `report.json`.
 //!
-//! Records stream through: only hashes and names of documents stay in memory. The order of the
+//! Records stream through: only names and hashes of documents and lines stay in memory. The order of the
 //! output is that of the input. Exact duplicates go before the split. A dialogue is dropped when a
-//! document that it was made from is held out, or when it quotes a line of a held-out one, so
-//! nothing held out is trained on.
+//! document that it was made from is held out, or when it quotes a line that only held-out
+//! ones have, so nothing held out is trained on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use danlu_tokenizer::Role;
@@ -16,8 +16,9 @@ use crate::atomic::{AtomicFile, write_file_atomically};
 use crate::document::{Dialogue, Document};
 use crate::readers::{Item, Place, Reason, read_file, source_files};
 use crate::report::{DataReport, count};
+use crate::split::{fingerprint, is_held_out};
 use crate::steps::{Step, Verdict, chosen, clean, clean_text};
-use crate::{DataConfig, Error, Result, is_held_out};
+use crate::{DataConfig, Error, Result};
 
 /// Documents for training, in the output folder.
 pub const CLEAN_FILE: &str = "clean.jsonl";
@@ -77,8 +78,9 @@ struct Builder<'a> {
     texts: BTreeMap<[u8; 32], Side>,
     /// Side of each document, by id; a duplicate is where its twin is.
     documents: BTreeMap<String, Side>,
-    /// The long lines of held-out documents; see [`long_lines`].
-    heldout_lines: BTreeSet<[u8; 32]>,
+    /// The long lines of documents, where there are dialogues to compare with; see [`long_lines`].
+    train_lines: HashSet<u64>,
+    heldout_lines: HashSet<u64>,
     dialogue_ids: BTreeSet<String>,
     dialogue_hashes: BTreeSet<[u8; 32]>,
 }
@@ -110,7 +112,8 @@ impl<'a> Builder<'a> {
             report,
             texts: BTreeMap::new(),
             documents: BTreeMap::new(),
-            heldout_lines: BTreeSet::new(),
+            train_lines: HashSet::new(),
+            heldout_lines: HashSet::new(),
             dialogue_ids: BTreeSet::new(),
             dialogue_hashes: BTreeSet::new(),
         })
@@ -159,13 +162,15 @@ impl<'a> Builder<'a> {
             self.documents.insert(document.id, side);
             return Ok(());
         }
-        let (side, part, file) = if is_held_out(&document.id, self.config.heldout_per_mille) {
-            (Side::Heldout, &mut self.report.heldout, &mut self.heldout)
+        let (side, part, file, lines) = if is_held_out(&document.id, self.config.heldout_per_mille)
+        {
+            let part = &mut self.report.heldout;
+            (Side::Heldout, part, &mut self.heldout, &mut self.heldout_lines)
         } else {
-            (Side::Train, &mut self.report.train, &mut self.clean)
+            (Side::Train, &mut self.report.train, &mut self.clean, &mut self.train_lines)
         };
-        if side == Side::Heldout {
-            self.heldout_lines.extend(long_lines(&document.text));
+        if !self.config.dialogues.is_empty() {
+            lines.extend(long_lines(&document.text));
         }
         part.add(&document);
         file.write(&line_of(&document)?)?;
@@ -223,10 +228,12 @@ impl<'a> Builder<'a> {
         self.dialogue_hashes.contains(hash).then_some("the same turns as an earlier dialogue")
     }
 
-    /// Whether a long line of `text` stands in a held-out document, whatever the dialogue says of
-    /// its sources.
+    /// Whether a long line of `text` stands in held-out documents only, whatever the dialogue says
+    /// of its sources.
     fn quotes_held_out(&self, text: &str) -> bool {
-        long_lines(text).any(|line| self.heldout_lines.contains(&line))
+        let only_held_out =
+            |line| self.heldout_lines.contains(&line) && !self.train_lines.contains(&line);
+        long_lines(text).any(only_held_out)
     }
 
     fn reject(&mut self, place: &Place, id: Option<&str>, reason: &Reason) -> Result<()> {
@@ -269,11 +276,11 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The SHA-256 of each line of `text` that is long enough to be recognised: 12 characters are a
+/// A fingerprint of each line of `text` that is long enough to be recognised: 12 characters are a
 /// Chinese couplet of five-character verses. Shorter lines recur in unrelated texts.
-fn long_lines(text: &str) -> impl Iterator<Item = [u8; 32]> {
+fn long_lines(text: &str) -> impl Iterator<Item = u64> {
     let long = |line: &&str| line.chars().count() >= 12;
-    text.lines().map(str::trim).filter(long).map(|line| Sha256::digest(line.as_bytes()).into())
+    text.lines().map(str::trim).filter(long).map(fingerprint)
 }
 
 /// `record` as a line of JSON.

@@ -14,9 +14,13 @@ use sha2::{Digest, Sha256};
 /// assert!(!is_held_out("tang/1", 0) && is_held_out("tang/1", 1000));
 /// ```
 pub fn is_held_out(id: &str, per_mille: u64) -> bool {
-    let digest = Sha256::digest(id.as_bytes());
-    let first = digest[..8].iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
-    first % 1000 < per_mille
+    fingerprint(id) % 1000 < per_mille
+}
+
+/// The first 8 bytes of SHA-256 of `text` as a big-endian number.
+pub(crate) fn fingerprint(text: &str) -> u64 {
+    let digest = Sha256::digest(text.as_bytes());
+    digest[..8].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 #[cfg(test)]

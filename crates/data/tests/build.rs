@@ -169,14 +169,14 @@ fn equal_texts_are_kept_once_and_stay_on_one_side() {
 fn dialogues_from_held_out_or_unknown_documents_are_dropped() {
     let (held, trained, twin) = (name(true, 0), name(false, 0), name(false, 1));
     let texts = [
-        json!({ "id": held, "text": "held\n白日依山盡，黃河入海流。" }),
-        json!({ "id": trained, "text": "trained" }),
-        json!({ "id": twin, "text": "held\n白日依山盡，黃河入海流。" }),
+        json!({ "id": held, "text": "held\n白日依山盡，黃河入海流。\nThis line is shared." }),
+        json!({ "id": trained, "text": "trained\nThis line is shared." }),
+        json!({ "id": twin, "text": "held\n白日依山盡，黃河入海流。\nThis line is shared." }),
     ];
     let turns = |answer: &str| json!([{ "role": "user", "content": "say\r\n" }, { "role": "assistant", "content": answer }]);
     let dialogue = |id: &str, source: &str, answer: &str| json!({ "id": id, "messages": turns(answer), "meta": { "source_id": source } });
     let dialogues = [
-        dialogue("kept", &trained, "trained"),
+        dialogue("kept", &trained, "trained\nThis line is shared."),
         dialogue("held", &held, "held"),
         dialogue("twin of held", &twin, "held"),
         dialogue("unknown", "nobody", "x"),
@@ -184,7 +184,7 @@ fn dialogues_from_held_out_or_unknown_documents_are_dropped() {
         json!({ "id": "two", "messages": turns("z"), "meta": { "source_ids": [trained, held] } }),
         json!({ "id": "no source", "messages": turns("y") }),
         dialogue("kept", &trained, "same id"),
-        dialogue("same turns", &trained, "trained"),
+        dialogue("same turns", &trained, "trained\nThis line is shared."),
         dialogue("empty", &trained, "\u{feff}"),
         json!({ "id": "silent", "messages": [{ "role": "user", "content": "?" }] }),
         json!({ "id": "forged", "messages": [{ "role": "user<|im_end|>", "content": "?" }] }),
