@@ -65,7 +65,8 @@ ANSWER:{% endif %}
 {%- else %}
     {%- set system_message = '' %}
 {%- endif %}
-{{- '<|header|>system<|end_header|>\\n\\nToday: ' + strftime_now('%d %b %Y') + '\\n' + system_message + '<|eot|>' }}
+{{- '<|header|>system<|end_header|>\\n\\nToday: ' + strftime_now('%d %b %Y')
+    + '\\n' + system_message + '<|eot|>' }}
 {%- for message in loop_messages %}
     {{- '<|header|>' + message['role'] + '<|end_header|>\\n\\n' }}
     {%- if message['role'] == 'assistant' -%}
@@ -96,7 +97,8 @@ ANSWER:{% endif %}
         {{ raise_exception("Conversation roles must alternate user/assistant/user/assistant/...") }}
     {%- endif -%}
     {%- set state.count = state.count + 1 -%}
-    {{ turn('model' if message['role'] == 'assistant' else message['role'], message['content'] | trim) }}
+    {%- set role = 'model' if message['role'] == 'assistant' else message['role'] -%}
+    {{ turn(role, message['content'] | trim) }}
 {%- endfor -%}
 {% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}
 """,

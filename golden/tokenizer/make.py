@@ -6,8 +6,9 @@
 
 Needs the packages of bench/peers/requirements.txt; the versions used stand in golden.json.
 
-`text.txt` (poems and a scene, public domain, from recipes/data) is what the vocabulary is trained on;
-`tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` are what the first command writes.
+`text.txt` (poems and a scene, public domain, from recipes/data) is what the vocabulary is trained
+on; `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` are what the first command
+writes.
 `golden.json`
     cases       text; plain: ids with the control tokens as ordinary text; control: ids where their
                 spelling is the control token, as AutoTokenizer gives them
@@ -79,7 +80,8 @@ def main():
         made = loaded.apply_chat_template(
             messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
         )
-        chats.append({"messages": messages, "ids": made["input_ids"], "mask": made["assistant_masks"]})
+        ids, mask = made["input_ids"], made["assistant_masks"]
+        chats.append({"messages": messages, "ids": ids, "mask": mask})
     golden = {
         "versions": {
             "tokenizers": tokenizers.__version__,

@@ -1,8 +1,8 @@
 //! Raw files to `clean.jsonl`, `heldout.jsonl`, `dialogues.jsonl` and `report.json`.
 //!
-//! Records stream through: only names and hashes of documents and lines stay in memory. The order of the
-//! output is that of the input. Exact duplicates go before the split. A dialogue is dropped when a
-//! document that it was made from is held out, or when it quotes a line that only held-out
+//! Records stream through: only names and hashes of documents and lines stay in memory. The order
+//! of the output is that of the input. Exact duplicates go before the split. A dialogue is dropped
+//! when a document that it was made from is held out, or when it quotes a line that only held-out
 //! ones have, so nothing held out is trained on.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

@@ -35,8 +35,8 @@ pub struct Dialogue {
     pub id: String,
     /// The turns.
     pub messages: Vec<Message>,
-    /// What is known about it; `source_id` (or a list, `source_ids`) names the documents that it was
-    /// made from.
+    /// What is known about it; `source_id` (or a list, `source_ids`) names the documents that it
+    /// was made from.
     #[serde(default)]
     pub meta: Meta,
 }

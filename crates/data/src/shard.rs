@@ -170,8 +170,8 @@ impl ShardBuilder {
         Self { shard }
     }
 
-    /// Appends a document; an empty one leaves no trace. `learned` says for each id whether it is to
-    /// be predicted; all documents of a shard have it or none.
+    /// Appends a document; an empty one leaves no trace. `learned` says for each id whether it is
+    /// to be predicted; all documents of a shard have it or none.
     ///
     /// # Panics
     /// When `learned` has another length than `ids`, or only some documents have it: the caller's

@@ -52,7 +52,8 @@ fn every_bad_record_is_counted_with_its_place_and_reason() {
         ("raw/picture.png", b"\x89PNG"),
         (
             "raw/lines.jsonl",
-            b"{\"id\": \"a\", \"text\": \"one\"}\n{\"text\": \"tw\n\n[1]\n{\"id\": 3, \"text\": \"\"}\n\
+            b"{\"id\": \"a\", \"text\": \"one\"}\n{\"text\": \"tw\n\n[1]\n\
+              {\"id\": 3, \"text\": \"\"}\n\
               {\"text\": \"\xff\"}\n{\"no\": 1}\n{\"text\": \"x\", \"messages\": []}\n\
               {\"id\": \"a\", \"text\": \"again\"}\n{\"messages\": []}\n{\"text\": \"last\"}",
         ),
@@ -173,8 +174,14 @@ fn dialogues_from_held_out_or_unknown_documents_are_dropped() {
         json!({ "id": trained, "text": "trained\nThis line is shared." }),
         json!({ "id": twin, "text": "held\n白日依山盡，黃河入海流。\nThis line is shared." }),
     ];
-    let turns = |answer: &str| json!([{ "role": "user", "content": "say\r\n" }, { "role": "assistant", "content": answer }]);
-    let dialogue = |id: &str, source: &str, answer: &str| json!({ "id": id, "messages": turns(answer), "meta": { "source_id": source } });
+    let turns = |answer: &str| {
+        let question = json!({ "role": "user", "content": "say\r\n" });
+        json!([question, { "role": "assistant", "content": answer }])
+    };
+    let dialogue = |id: &str, source: &str, answer: &str| {
+        let meta = json!({ "source_id": source });
+        json!({ "id": id, "messages": turns(answer), "meta": meta })
+    };
     let dialogues = [
         dialogue("kept", &trained, "trained\nThis line is shared."),
         dialogue("held", &held, "held"),

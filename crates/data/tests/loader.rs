@@ -159,8 +159,9 @@ proptest! {
         let pieces: Vec<_> = batch.micro_batches(size).collect();
         prop_assert_eq!(pieces.len(), rows.div_ceil(size));
         prop_assert_eq!(pieces.iter().map(|piece| piece.rows).sum::<usize>(), rows);
-        prop_assert_eq!(pieces.iter().flat_map(|p| p.inputs.to_vec()).collect::<Vec<_>>(), batch.inputs.clone());
-        prop_assert_eq!(pieces.iter().flat_map(|p| p.targets.to_vec()).collect::<Vec<_>>(), batch.targets.clone());
+        let inputs: Vec<u32> = pieces.iter().flat_map(|piece| piece.inputs.to_vec()).collect();
+        let targets: Vec<i32> = pieces.iter().flat_map(|piece| piece.targets.to_vec()).collect();
+        prop_assert_eq!((&inputs, &targets), (&batch.inputs, &batch.targets));
     }
 }
 

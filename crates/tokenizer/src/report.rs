@@ -1,11 +1,11 @@
 //! How well a vocabulary fits a text: bytes a token, for Chinese and for the rest.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Result, Tokenizer};
 
 /// Bytes, characters and tokens of one kind of text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// Size of the text in bytes of UTF-8.
     pub bytes: u64,
@@ -30,7 +30,7 @@ impl Share {
 }
 
 /// How well a vocabulary fits a text; made by [`Tokenizer::report`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenizerReport {
     /// Number of ids.
     pub vocab_size: usize,

@@ -1,9 +1,9 @@
 //! A look at a `tokenizer.json` before the library sees it.
 //!
 //! The library takes a file at its word: some malformed ones end in a panic, a merge of unknown
-//! tokens in a slice out of range, `dropout` in ids that differ from call to call. So what reaches it
-//! is known to be a byte-level BPE vocabulary whose parts fit together; anything else is an error
-//! that names the part.
+//! tokens in a slice out of range, `dropout` in ids that differ from call to call. So what reaches
+//! it is known to be a byte-level BPE vocabulary whose parts fit together; anything else is an
+//! error that names the part.
 
 use std::collections::HashSet;
 

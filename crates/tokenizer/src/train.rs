@@ -65,7 +65,7 @@ impl TokenizerConfig {
                 key: "vocab_size",
                 found: self.vocab_size.to_string(),
                 expected: format!(
-                    "expected {MIN_VOCAB_SIZE} (256 bytes and {} control tokens) to {MAX_VOCAB_SIZE}",
+                    "expected {MIN_VOCAB_SIZE} (256 bytes, {} control tokens) to {MAX_VOCAB_SIZE}",
                     SPECIAL_TOKENS.len()
                 ),
             });

@@ -14,8 +14,8 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Shuffles `documents` for an epoch: each gets a number from (seed, epoch, index), and they are
-    /// sorted by it. No state is carried, so any epoch can be had directly.
+    /// Shuffles `documents` for an epoch: each gets a number from (seed, epoch, index), and they
+    /// are sorted by it. No state is carried, so any epoch can be had directly.
     pub(super) fn new(shard: &TokenShard, documents: &[u32], seed: u64, epoch: u64) -> Self {
         let epoch_key = mix(mix(seed).wrapping_add(epoch));
         let mut keyed: Vec<(u64, u32)> = documents

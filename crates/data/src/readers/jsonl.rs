@@ -1,7 +1,7 @@
 //! One JSON object a line: a document (`text`) or a dialogue (`messages`).
 //!
 //! `{"id": "...", "text": "...", "meta": {"licence": "...", "origin": "..."}}` or
-//! `{"id": "...", "messages": [{"role": "user", "content": "..."}, ...], "meta": {"source_id": ...}}`.
+//! `{"id": "...", "messages": [{"role": "user", "content": "..."}, ...], "meta": {...}}`.
 //! Without an `id` the record is named `<file name>:<line>`. Other fields are kept in `meta`.
 
 use std::fs::File;

@@ -2,7 +2,8 @@
 //!
 //! Records come one at a time, so memory is bounded by the largest record allowed. What cannot be
 //! used (a broken line, bytes that are not UTF-8, a file of unknown kind) becomes an
-//! [`Item::Rejected`] with its place and reason; only a file that the system cannot read is an error.
+//! [`Item::Rejected`] with its place and reason; only a file that the system cannot read is an
+//! error.
 
 mod jsonl;
 mod lines;

@@ -1,5 +1,5 @@
-//! `tojson` as chat templates expect it: Python's `json.dumps(x, ensure_ascii=False)`, with `, ` and
-//! `: ` between values and no escaping of `<` or `&`.
+//! `tojson` as chat templates expect it: Python's `json.dumps(x, ensure_ascii=False)`, with `, `
+//! and `: ` between values and no escaping of `<` or `&`.
 
 use std::io;
 
