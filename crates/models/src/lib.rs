@@ -10,6 +10,26 @@
 //! calls operations. Parameters keep the names of the published checkpoints, so a folder written
 //! here opens in the reference library. The cache is an argument of the one forward pass, never
 //! another model.
+//!
+//! ```
+//! use danlu_models::config::ConfigJson;
+//! use danlu_models::families::find_family;
+//! use danlu_models::{BuildOptions, ModelInput};
+//! use danlu_tensor::{Device, Precision};
+//!
+//! let json = ConfigJson::parse(
+//!     "config.json",
+//!     r#"{"model_type": "llama", "vocab_size": 50, "hidden_size": 16, "intermediate_size": 32,
+//!         "num_hidden_layers": 2, "num_attention_heads": 2}"#,
+//! )?;
+//! let options =
+//!     BuildOptions { device: Device::cpu(2)?, precision: Precision::F32, recompute: false };
+//! let model = (find_family(&json)?.build)(&json, &options)?;
+//! model.params().initialise(42);
+//! let logits = model.logits(&ModelInput::new(&[3, 1, 4, 1, 5, 9], 2), None)?;
+//! assert_eq!(logits.shape().dims(), [2 * 3, 50]);
+//! # Ok::<(), danlu_models::Error>(())
+//! ```
 
 pub mod cache;
 pub mod config;
@@ -25,6 +45,6 @@ pub use cache::KvCache;
 pub use error::{Error, Result};
 pub use families::{FAMILIES, Family, gpt2::Gpt2Config, llama::LlamaConfig};
 pub use folder::{load_model, load_weights, save_config, save_weights};
-pub use memory::{KeptActivations, MemoryPlan, TrainingSetup, memory_plan};
+pub use memory::{BlockActivations, MemoryPlan, TrainingSetup, memory_plan};
 pub use model::{BuildOptions, CausalLm, ModelInput};
 pub use shape::ModelShape;

@@ -9,13 +9,17 @@ use danlu_tensor::DType;
 
 use crate::CausalLm;
 
-/// What one block keeps for its backward pass, in numbers a token.
+/// What a block needs for its backward pass, in numbers a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeptActivations {
-    /// f32 numbers: the residual stream, and what norms and attention remember of each row.
-    pub f32_columns: usize,
-    /// Numbers in the compute type: everything between.
-    pub compute_columns: usize,
+pub struct BlockActivations {
+    /// f32 numbers kept by the forward pass: the residual stream, and what norms and attention
+    /// remember of each row.
+    pub kept_f32: usize,
+    /// Numbers kept in the compute type: everything between.
+    pub kept_compute: usize,
+    /// Numbers in the compute type that come on top while the feed-forward part, the widest, walks
+    /// back.
+    pub backward_compute: usize,
 }
 
 /// How a model is to be trained, as far as memory is concerned.
@@ -52,26 +56,35 @@ impl MemoryPlan {
     }
 }
 
+/// Logits that the loss holds at once, and the fewest rows of them.
+const HEAD_CHUNK: (usize, usize) = (1 << 21, 128);
+
 /// What training `model` needs at its worst moment. The model need not have values yet.
 #[must_use]
 pub fn memory_plan(model: &dyn CausalLm, setup: &TrainingSetup) -> MemoryPlan {
     let shape = model.shape();
-    let rows = setup.batch * setup.tokens;
+    let (layers, rows) = (shape.num_layers, setup.batch * setup.tokens);
     let element = DType::from(model.params().precision()).size_bytes();
     let flat = model.params().flat_len();
-    let kept = model.kept_by_block();
-    let block = rows * (kept.f32_columns * 4 + kept.compute_columns * element);
     let residual = rows * shape.hidden_size * 4;
-    let activations = if model.recompute() {
-        shape.num_layers * residual + block
-    } else {
-        shape.num_layers * block
-    };
+    let BlockActivations { kept_f32, kept_compute, backward_compute } = model.block_activations();
+    let block = rows * (kept_f32 * 4 + kept_compute * element);
+    let activations = layers * if model.recompute() { residual } else { block };
+
+    // The loss: the residual stream and its norm, the gradient of that, a chunk of logits with its
+    // gradient, and the head packed for both products.
+    let chunk = (HEAD_CHUNK.0 / shape.vocab_size).max(HEAD_CHUNK.1).min(rows);
+    let hidden = rows * shape.hidden_size * element;
+    let packed_head = shape.vocab_size * shape.hidden_size * element;
+    let head = residual + 2 * hidden + chunk * shape.vocab_size * (4 + element) + 2 * packed_head;
+    // The last block: the gradient that arrives and those inside, and what was not kept.
+    let again = if model.recompute() { block - residual } else { 0 };
+    let inside = residual + rows * backward_compute * element + again;
     MemoryPlan {
         weights: flat * 4,
         gradients: flat * 4,
         optimizer: flat * setup.optimizer_bytes_per_weight,
         activations,
-        working: 0,
+        working: head.max(inside),
     }
 }

@@ -7,7 +7,7 @@ use danlu_tensor::{Device, Param, ParamStore, Precision, Tensor};
 use serde_json::Value;
 
 use crate::layers::Pass;
-use crate::memory::KeptActivations;
+use crate::memory::BlockActivations;
 use crate::{Error, Family, KvCache, ModelShape, Result};
 
 /// How a model is built: independent of what it is.
@@ -96,8 +96,8 @@ pub trait CausalLm: Send + Sync {
     /// Whether training computes the inside of each block again on the way back.
     fn recompute(&self) -> bool;
 
-    /// What one block keeps for its backward pass.
-    fn kept_by_block(&self) -> KeptActivations;
+    /// What one block needs for its backward pass.
+    fn block_activations(&self) -> BlockActivations;
 
     /// The layers themselves: hidden states `[B * T, D]` after the final norm, in the compute type.
     /// Callers use [`CausalLm::hidden`], which checks the input and moves the cache on.

@@ -79,6 +79,20 @@ impl Candidates {
         let count = count.min(self.list.len());
         self.list[..count].sort_unstable_by(Candidate::order);
     }
+
+    /// Moves those with at least the logit `least` to the front, in order, and returns how many they
+    /// are.
+    fn sort_at_least(&mut self, least: f32) -> usize {
+        let mut count = 0;
+        for index in 0..self.list.len() {
+            if self.list[index].logit >= least {
+                self.list.swap(count, index);
+                count += 1;
+            }
+        }
+        self.list[..count].sort_unstable_by(Candidate::order);
+        count
+    }
 }
 
 /// Chooses tokens. Its memory is reserved once.

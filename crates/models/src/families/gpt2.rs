@@ -20,7 +20,7 @@ use crate::layers::builder::{normal, normal_residual};
 use crate::layers::{
     Attention, Block, Builder, GeluMlp, LayerNorm, Linear, LinearSpec, Pass, run_blocks,
 };
-use crate::memory::KeptActivations;
+use crate::memory::BlockActivations;
 use crate::{BuildOptions, CausalLm, Family, KvCache, ModelShape, Result};
 
 /// The registry's entry.
@@ -215,14 +215,16 @@ impl CausalLm for Gpt2 {
         self.recompute
     }
 
-    fn kept_by_block(&self) -> KeptActivations {
+    fn block_activations(&self) -> BlockActivations {
         let ModelShape { hidden_size, ffn_size, num_heads, .. } = self.config.shape;
-        KeptActivations {
+        BlockActivations {
             // What enters both norms with its mean and deviation; attention's log-sum-exp.
-            f32_columns: 2 * (hidden_size + 2) + num_heads,
-            // What leaves both norms; queries, keys, values and what attention makes of them; the
-            // feed-forward part before and after GELU.
-            compute_columns: 6 * hidden_size + 2 * ffn_size,
+            kept_f32: 2 * (hidden_size + 2) + num_heads,
+            // What leaves both norms; queries, keys and values, packed and apart, and what attention
+            // makes of them; the feed-forward part before and after GELU.
+            kept_compute: 9 * hidden_size + 2 * ffn_size,
+            // The gradient before GELU.
+            backward_compute: ffn_size,
         }
     }
 

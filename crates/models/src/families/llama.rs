@@ -19,7 +19,7 @@ use crate::layers::builder::{normal, normal_residual};
 use crate::layers::{
     Attention, Block, Builder, Linear, LinearSpec, Pass, RmsNorm, SwigluMlp, run_blocks,
 };
-use crate::memory::KeptActivations;
+use crate::memory::BlockActivations;
 use crate::{BuildOptions, CausalLm, Family, KvCache, ModelShape, Result};
 
 /// The registry's entry.
@@ -234,15 +234,17 @@ impl CausalLm for Llama {
         self.recompute
     }
 
-    fn kept_by_block(&self) -> KeptActivations {
+    fn block_activations(&self) -> BlockActivations {
         let ModelShape { hidden_size, ffn_size, num_heads, .. } = self.config.shape;
         let qkv = self.config.shape.q_width() + 2 * self.config.shape.kv_width();
-        KeptActivations {
+        BlockActivations {
             // What enters both norms with its root mean square; attention's log-sum-exp.
-            f32_columns: 2 * (hidden_size + 1) + num_heads,
+            kept_f32: 2 * (hidden_size + 1) + num_heads,
             // What leaves both norms; queries, keys, values and what attention makes of them; gate,
             // up and their product.
-            compute_columns: 2 * hidden_size + qkv + self.config.shape.q_width() + 3 * ffn_size,
+            kept_compute: 2 * hidden_size + qkv + self.config.shape.q_width() + 3 * ffn_size,
+            // The gradients of gate and up.
+            backward_compute: 2 * ffn_size,
         }
     }
 
