@@ -4,6 +4,7 @@
 
 use std::io::Write;
 
+#[path = "../../crates/eval/src/order5.rs"]
 mod order5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

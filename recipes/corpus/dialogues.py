@@ -84,6 +84,7 @@ def poems(documents):
             )
             items.append({
                 "id": document["id"],
+                "document": document["id"],
                 "form": form(body),
                 "author": author,
                 "subjects": found,
@@ -107,6 +108,7 @@ def speeches(documents):
                 least = 1 if len(lines) <= 6 else 2
                 items.append({
                     "id": f"{document['id']}-{place}",
+                    "document": document["id"],
                     "character": name[:-1],
                     "play": document["meta"]["play"],
                     "subjects": subjects_of(phrases.SPEECH_SUBJECTS, words.__getitem__, least),
@@ -201,7 +203,9 @@ class Pool:
                 break
             messages += turn(self.filled(phrase, wish, item), item["answer"])
             used.append(item)
-        return {"id": f"ask-{key}", "messages": messages, "meta": {"language": self.language}}
+        sources = sorted({item["document"] for item in used})
+        meta = {"language": self.language, "source_ids": sources}
+        return {"id": f"ask-{key}", "messages": messages, "meta": meta}
 
     def goes_on(self, key, answers):
         return rank("more", key, str(answers)) % 100 < FOLLOW_UP_PER_CENT

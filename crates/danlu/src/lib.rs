@@ -1,1 +1,35 @@
-//! (placeholder while the crate is being written)
+//! Danlu as a library: recipes, the pipeline that carries them out, and the crates it is made of.
+//!
+//! A run in three lines:
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! # struct Silent;
+//! # impl danlu::pipeline::Watch for Silent {
+//! #     fn stage(&mut self, _: &str, _: Option<u64>) {}
+//! #     fn moment(&mut self, _: &danlu::pipeline::Moment) {}
+//! #     fn note(&mut self, _: &str) {}
+//! #     fn stopped(&self) -> bool { false }
+//! # }
+//! let recipe = danlu::recipe::Recipe::load("recipes/quickstart.toml".as_ref(), &[])?;
+//! danlu::pipeline::run(recipe, "runs/quickstart".as_ref(), None, &mut Silent)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Deliberately absent:** arithmetic. What computes lies in the crates re-exported here.
+
+pub mod heldout;
+pub mod machine;
+pub mod model_section;
+pub mod model_writer;
+pub mod pipeline;
+pub mod recipe;
+pub mod run_report;
+
+pub use danlu_data as data;
+pub use danlu_eval as eval;
+pub use danlu_infer as infer;
+pub use danlu_models as models;
+pub use danlu_tensor as tensor;
+pub use danlu_tokenizer as tokenizer;
+pub use danlu_train as train;

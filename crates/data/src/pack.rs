@@ -9,7 +9,9 @@ use crate::{Error, Result};
 /// Documents encoded at a time: enough to keep all threads busy, few enough for little memory.
 const DOCUMENTS_AT_A_TIME: usize = 256;
 
-/// Packs documents, each ended by the tokenizer's end-of-text token. Every id is to be predicted.
+/// Packs documents, each between two of the tokenizer's end-of-text tokens: after the first, the
+/// model learns how documents begin; the second is how it learns to end. Every id but the first of a
+/// document is to be predicted.
 ///
 /// # Errors
 /// When the tokenizer has no end-of-text token, fails on a text, or there is no document.
@@ -21,8 +23,8 @@ pub fn pack_pretrain(tokenizer: &Tokenizer, documents: &[Document]) -> Result<To
     let mut builder = ShardBuilder::new(tokenizer.hash(), tokenizer.vocab_size());
     for group in documents.chunks(DOCUMENTS_AT_A_TIME) {
         let texts: Vec<&str> = group.iter().map(|document| document.text.as_str()).collect();
-        for (document, mut ids) in group.iter().zip(tokenizer.encode_batch(&texts)?) {
-            ids.push(end);
+        for (document, text) in group.iter().zip(tokenizer.encode_batch(&texts)?) {
+            let ids = [&[end][..], &text, &[end]].concat();
             builder.push(&document.id, &ids, None)?;
         }
     }

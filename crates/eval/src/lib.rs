@@ -1,1 +1,19 @@
-//! (placeholder while the crate is being written)
+//! How good a model is, and a page that says so.
+//!
+//! [`score`] gives log-probabilities and bits per byte; [`yardsticks`] what the same text costs by
+//! classical means, among them [`order5`], an order-5 character model; [`report`] is the page.
+//!
+//! **Invariant.** Measuring changes nothing: no function here takes a model to write to.
+
+mod config;
+mod error;
+pub mod order5;
+pub mod report;
+pub mod score;
+pub mod yardsticks;
+
+pub use config::EvalConfig;
+pub use error::{Error, Result};
+pub use report::Report;
+pub use score::{Surprise, log_probs, surprise};
+pub use yardsticks::Yardsticks;

@@ -14,8 +14,9 @@ use danlu_kernels::{Buffer, Precision};
 use crate::packed::PackedWeights;
 use crate::{Device, Error, Result, Shape};
 
-/// Parameters start at multiples of a cache line in the flat buffers.
-const ALIGN: usize = 16;
+/// Parameters start at multiples of so many elements in the flat buffers: whole cache lines in any
+/// type, and whole blocks of the optimiser's random numbers.
+const ALIGN: usize = 128;
 
 /// How a parameter gets its first values.
 #[derive(Clone, Copy, Debug, PartialEq)]

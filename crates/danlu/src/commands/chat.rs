@@ -1,0 +1,173 @@
+//! `danlu chat`: talk to a model in the terminal.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use danlu::pipeline::model_folder::Opened;
+use danlu_infer::{Engine, EngineOptions, FinishReason, Limits, Request};
+use danlu_tokenizer::{ChatTemplate, Message, Role, encode_chat};
+use serde_json::json;
+
+use super::using::{self, ModelArgs, SamplingArgs};
+use crate::output;
+
+const WELCOME: &str = "Type a message and press Enter. /reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an \
+     answer.\n输入一句话，按回车。/reset 重新开始，/exit 或 Ctrl-D 离开，Ctrl-C 打断回答。";
+
+/// Talk to a model. Answers appear as they are written.
+///
+/// On a terminal: /reset forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer.
+/// When stdin is no terminal, each line is a message and each answer is printed in turn.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  danlu chat runs/quickstart/model
+  echo '写一首关于月亮的诗' | danlu chat runs/quickstart/model
+  printf 'Lines about love\\nAnother\\n' | danlu chat runs/quickstart/model --json")]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// What the model is told before the conversation
+    #[arg(long)]
+    system: Option<String>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// Print each answer as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let opened = using::open(&args.model.model)?;
+    let Some(template) = opened.template.clone() else {
+        anyhow::bail!(
+            "{} has no chat_template.jinja, so it was not taught to talk; use danlu generate",
+            args.model.model.display()
+        );
+    };
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancel);
+    let options = EngineOptions::for_model(opened.model.as_ref());
+    let engine = Engine::new(Arc::clone(&opened.model), options)?;
+    let mut chat = Chat { args, opened, template, engine, cancel, messages: Vec::new() };
+    chat.reset();
+    let on_terminal = std::io::stdin().is_terminal();
+    ctrlc::set_handler(move || {
+        // A second Ctrl-C, or one while nothing is being written, leaves.
+        if flag.swap(true, Ordering::SeqCst) {
+            #[allow(clippy::exit)]
+            std::process::exit(130);
+        }
+    })?;
+    chat.converse(on_terminal)
+}
+
+struct Chat<'a> {
+    args: &'a Args,
+    opened: Opened,
+    template: ChatTemplate,
+    engine: Engine,
+    /// Set by Ctrl-C; true while nothing is being written, so that Ctrl-C then leaves.
+    cancel: Arc<AtomicBool>,
+    messages: Vec<Message>,
+}
+
+impl Chat<'_> {
+    fn reset(&mut self) {
+        self.messages.clear();
+        let system = self.args.system.as_deref();
+        self.messages.extend(system.map(|text| Message::new(Role::System, text)));
+    }
+
+    fn converse(&mut self, on_terminal: bool) -> Result<()> {
+        let prompt = |text: &str| {
+            // The prompt is for a person: it is no part of the answers on stdout.
+            let mut out = std::io::stderr().lock();
+            let _ = write!(out, "{text}").and_then(|()| out.flush());
+        };
+        if on_terminal {
+            prompt(&format!("{WELCOME}\n"));
+        }
+        let mut line = String::new();
+        loop {
+            if on_terminal {
+                prompt("\n> ");
+            }
+            line.clear();
+            self.cancel.store(true, Ordering::SeqCst);
+            if std::io::stdin().lock().read_line(&mut line).context("cannot read a message")? == 0 {
+                return Ok(());
+            }
+            self.cancel.store(false, Ordering::SeqCst);
+            match line.trim() {
+                "" => {}
+                "/exit" | "/quit" => return Ok(()),
+                "/reset" => self.reset(),
+                text => self.answer(text)?,
+            }
+        }
+    }
+
+    /// Writes the answer to a message as it comes.
+    fn answer(&mut self, text: &str) -> Result<()> {
+        self.messages.push(Message::new(Role::User, text));
+        let ids = self.ids_that_fit()?;
+        let sampling = &self.args.sampling;
+        // Each turn has a seed of its own: asking the same again gives something new.
+        let turn = self.messages.len() as u64;
+        let request = Request {
+            ids,
+            sampling: sampling.sampling(sampling.seed.wrapping_add(turn)),
+            limits: Limits { max_new_tokens: sampling.max_new_tokens },
+            stop_ids: self.opened.tokenizer.stop_ids(),
+        };
+        let mut generation = self.engine.start(&request, &self.cancel)?;
+        let mut decoder = self.opened.tokenizer.stream();
+        let mut answer = String::new();
+        for id in generation.by_ref() {
+            let piece = decoder.push(id?)?;
+            if !self.args.json {
+                output::text(&output::printable(&piece))?;
+            }
+            answer.push_str(&piece);
+        }
+        let full = generation.finish_reason() == Some(FinishReason::ContextFull);
+        let rest = decoder.finish();
+        answer.push_str(&rest);
+        if self.args.json {
+            output::json(&json!({ "user": text, "assistant": answer }))?;
+        } else {
+            output::line(&output::printable(&rest))?;
+        }
+        if full {
+            output::note("the model's context is full; /reset starts over");
+        }
+        self.messages.push(Message::new(Role::Assistant, answer));
+        Ok(())
+    }
+
+    /// The conversation as ids, with room for an answer. What does not fit is never cut silently.
+    fn ids_that_fit(&mut self) -> Result<Vec<u32>> {
+        let context = self.opened.model.shape().context_len;
+        let ids = self.encode()?;
+        let room = self.args.sampling.max_new_tokens.min(context / 2);
+        if ids.len() + room <= context || self.messages.len() <= 1 {
+            return Ok(ids);
+        }
+        output::note(&format!(
+            "the conversation no longer fits the model's {context} tokens; it starts over with \
+             your last message"
+        ));
+        let last = self.messages.pop();
+        self.reset();
+        self.messages.extend(last);
+        self.encode()
+    }
+
+    fn encode(&self) -> Result<Vec<u32>> {
+        Ok(encode_chat(&self.opened.tokenizer, &self.template, &self.messages, true)?.ids)
+    }
+}

@@ -1,0 +1,167 @@
+//! `danlu inspect`: what a file or folder of a run holds.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use danlu_data::TokenShard;
+use danlu_formats::SafeTensors;
+use danlu_tokenizer::Tokenizer;
+use serde_json::{Value, json};
+
+use crate::output;
+
+/// Lines of a jsonl file that are shown.
+const LINES_SHOWN: usize = 3;
+/// Longest string that is shown whole.
+const TEXT_SHOWN: usize = 200;
+
+/// Show what a file holds: weights, token shards, vocabularies, documents, logs, receipts, or a
+/// whole model folder.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  danlu inspect runs/quickstart/model
+  danlu inspect runs/quickstart/tokens/pretrain.tok
+  danlu inspect runs/quickstart/data/clean.jsonl --json")]
+pub struct Args {
+    /// The file or folder
+    path: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A kind of file: how it is told, and how it is described.
+struct Kind {
+    name: &'static str,
+    fits: fn(&Path) -> bool,
+    describe: fn(&Path) -> Result<Value>,
+}
+
+/// Every kind, the most particular first.
+const KINDS: &[Kind] = &[
+    Kind { name: "model folder", fits: |p| p.join("config.json").exists(), describe: model_folder },
+    Kind { name: "folder", fits: Path::is_dir, describe: folder },
+    Kind { name: "vocabulary", fits: |p| p.ends_with("tokenizer.json"), describe: vocabulary },
+    Kind { name: "weights", fits: |p| has_extension(p, "safetensors"), describe: weights },
+    Kind { name: "token shard", fits: |p| has_extension(p, "tok"), describe: shard },
+    Kind { name: "JSON lines", fits: |p| has_extension(p, "jsonl"), describe: json_lines },
+    Kind { name: "JSON", fits: |p| has_extension(p, "json"), describe: json_file },
+    Kind { name: "recipe", fits: |p| has_extension(p, "toml"), describe: recipe },
+];
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let path = &args.path;
+    if !path.exists() {
+        bail!("{} does not exist", path.display());
+    }
+    let Some(kind) = KINDS.iter().find(|kind| (kind.fits)(path)) else {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        bail!("{}: not a kind of file that can be shown ({})", path.display(), names.join(", "));
+    };
+    let description = (kind.describe)(path).with_context(|| path.display().to_string())?;
+    if args.json {
+        let value = json!({ "path": path, "kind": kind.name, "content": description });
+        return output::json(&value);
+    }
+    output::line(&format!("{}: {}", path.display(), kind.name))?;
+    output::line(&output::printable(&format!("{description:#}")))
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+fn model_folder(path: &Path) -> Result<Value> {
+    let config = json_file(&path.join("config.json"))?;
+    let weights = weights(&path.join("model.safetensors"))?;
+    Ok(json!({ "config": config, "weights": weights["weights"], "tensors": weights["count"] }))
+}
+
+fn folder(path: &Path) -> Result<Value> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        entries.push((name, entry.metadata()?.len()));
+    }
+    entries.sort();
+    Ok(entries.into_iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes })).collect())
+}
+
+fn weights(path: &Path) -> Result<Value> {
+    let file = SafeTensors::open(path)?;
+    let tensors: Vec<Value> = file
+        .tensors()
+        .map(|t| json!({ "name": t.name, "dtype": t.dtype.name(), "shape": t.shape }))
+        .collect();
+    let weights: usize = file.tensors().map(|tensor| tensor.len()).sum();
+    Ok(json!({
+        "weights": weights, "count": tensors.len(), "metadata": file.metadata(),
+        "tensors": tensors,
+    }))
+}
+
+fn shard(path: &Path) -> Result<Value> {
+    let shard = TokenShard::read(path)?;
+    let mut first = Vec::new();
+    shard.ids().copy_to(0..shard.document(0).len().min(32), &mut first);
+    Ok(json!({
+        "tokens": shard.len(),
+        "documents": shard.document_count(),
+        "vocab_size": shard.vocab_size(),
+        "tokenizer_sha256": shard.tokenizer_hash(),
+        "only_some_tokens_are_learned": shard.has_mask(),
+        "first_document": shard.document_name(0),
+        "first_ids": first,
+    }))
+}
+
+fn vocabulary(path: &Path) -> Result<Value> {
+    let tokenizer = Tokenizer::load(path)?;
+    Ok(json!({
+        "tokens": tokenizer.vocab_size(), "control_tokens": tokenizer.specials(),
+        "sha256": tokenizer.hash(),
+    }))
+}
+
+fn json_lines(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).context("not UTF-8 text")?;
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = lines.iter().take(LINES_SHOWN).enumerate().map(|(number, line)| {
+        let value = serde_json::from_str(line);
+        value.map(shortened).with_context(|| format!("line {} is not JSON", number + 1))
+    });
+    let last = lines.last().filter(|_| lines.len() > LINES_SHOWN);
+    let last = last.map(|line| serde_json::from_str(line).map(shortened)).transpose()?;
+    Ok(json!({
+        "lines": lines.len(), "bytes": text.len(),
+        "first": shown.collect::<Result<Vec<Value>>>()?, "last": last,
+    }))
+}
+
+fn json_file(path: &Path) -> Result<Value> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&bytes).context("not JSON")
+}
+
+fn recipe(path: &Path) -> Result<Value> {
+    let recipe = danlu::recipe::Recipe::load(path, &[])?;
+    Ok(serde_json::to_value(recipe)?)
+}
+
+/// Long strings cut, with a mark and their length.
+fn shortened(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.chars().count() > TEXT_SHOWN => {
+            let start: String = text.chars().take(TEXT_SHOWN).collect();
+            json!(format!("{start}... ({} characters)", text.chars().count()))
+        }
+        Value::Array(items) => items.into_iter().map(shortened).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(key, value)| (key, shortened(value))).collect()
+        }
+        other => other,
+    }
+}

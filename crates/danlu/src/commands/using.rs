@@ -1,0 +1,69 @@
+//! What every command that uses a model shares: opening it, and how answers are chosen.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use danlu::machine;
+use danlu::pipeline::model_folder::{self, Opened};
+use danlu_infer::Sampling;
+use danlu_tensor::{Device, Precision};
+
+/// A model and how to choose its words.
+#[derive(clap::Args)]
+pub struct ModelArgs {
+    /// Folder of the model, as `danlu run` leaves it in runs/NAME/model
+    pub model: PathBuf,
+}
+
+/// How each token is chosen.
+#[derive(clap::Args)]
+pub struct SamplingArgs {
+    /// How bold: 0 always takes the likeliest token, 1 draws as the model believes
+    #[arg(long, default_value_t = 0.8)]
+    temperature: f32,
+    /// Only this many of the likeliest tokens
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Only the likeliest tokens that make up this share
+    #[arg(long, default_value_t = 0.95)]
+    top_p: f32,
+    /// Only tokens at least this share as likely as the likeliest
+    #[arg(long)]
+    min_p: Option<f32>,
+    /// Makes tokens that were there before less likely; 1 changes nothing
+    #[arg(long)]
+    repetition_penalty: Option<f32>,
+    /// The same seed gives the same answer
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Longest answer in tokens
+    #[arg(long, default_value_t = 400)]
+    pub max_new_tokens: usize,
+}
+
+impl SamplingArgs {
+    /// The settings with this seed.
+    pub fn sampling(&self, seed: u64) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: Some(self.top_p),
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed,
+        }
+    }
+}
+
+/// Opens a model folder to compute in f32, the precision its weights are kept in.
+pub fn open(folder: &Path) -> Result<Opened> {
+    ensure!(
+        folder.is_dir(),
+        "{} is no folder; a model is a folder with config.json, model.safetensors and \
+         tokenizer.json, such as runs/quickstart/model after `danlu run recipes/quickstart.toml`",
+        folder.display()
+    );
+    let device = Device::cpu(machine::threads()?)?;
+    model_folder::open(folder, &device, Precision::F32)
+        .with_context(|| format!("cannot open the model {}", folder.display()))
+}

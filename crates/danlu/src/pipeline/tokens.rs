@@ -1,0 +1,68 @@
+//! Stage `tokenizer`: train the vocabulary, and turn all texts into token shards.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use danlu_data::atomic::write_file_atomically;
+use danlu_data::{
+    CLEAN_FILE, DIALOGUES_FILE, pack_pretrain, pack_sft, read_dialogues, read_documents,
+};
+use danlu_tokenizer::ChatTemplate;
+
+use super::stage::Inputs;
+use super::{Outcome, Run, Stage, Watch};
+
+/// The shard of running text.
+pub const PRETRAIN_SHARD: &str = "pretrain.tok";
+/// The shard of dialogues.
+pub const SFT_SHARD: &str = "sft.tok";
+/// How well the vocabulary fits the texts.
+pub const TOKENIZER_REPORT: &str = "report.json";
+
+pub(super) const STAGE: Stage = Stage {
+    name: "tokenizer",
+    about: "learn the vocabulary, turn all texts into token ids",
+    inputs,
+    run,
+};
+
+fn inputs(run: &Run) -> Result<Inputs> {
+    let data = run.paths.data();
+    Inputs::default()
+        .setting("tokenizer", &run.recipe.tokenizer)?
+        .setting("template", &ChatTemplate::chatml().source())?
+        .setting("sft", &run.recipe.sft.is_some())?
+        .file(&data.join(CLEAN_FILE))?
+        .file(&data.join(DIALOGUES_FILE))
+}
+
+fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
+    let (data, out) = (run.paths.data(), run.paths.tokens());
+    fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
+    let documents = read_documents(&data.join(CLEAN_FILE))?;
+    let dialogues = match run.recipe.sft {
+        Some(_) => read_dialogues(&data.join(DIALOGUES_FILE))?,
+        None => Vec::new(),
+    };
+    let turns = dialogues.iter().flat_map(|dialogue| &dialogue.messages);
+    let texts = documents
+        .iter()
+        .map(|document| document.text.as_str())
+        .chain(turns.map(|message| message.content.as_str()));
+    let tokenizer = danlu_tokenizer::train(&run.recipe.tokenizer, texts.clone())?;
+    let template = ChatTemplate::chatml();
+    for (name, bytes) in tokenizer.files(&template) {
+        write_file_atomically(&out.join(name), &bytes)?;
+    }
+    let report = tokenizer.report(texts)?;
+    write_file_atomically(&out.join(TOKENIZER_REPORT), &serde_json::to_vec_pretty(&report)?)?;
+    watch.note(&format!(
+        "tokenizer: {} tokens; {:.2} bytes a token in Chinese lines, {:.2} in others",
+        report.vocab_size, report.han.bytes_per_token, report.latin.bytes_per_token
+    ));
+    pack_pretrain(&tokenizer, &documents)?.write(&out.join(PRETRAIN_SHARD))?;
+    if run.recipe.sft.is_some() {
+        pack_sft(&tokenizer, &template, &dialogues)?.write(&out.join(SFT_SHARD))?;
+    }
+    Ok(Outcome::Done(vec![out]))
+}

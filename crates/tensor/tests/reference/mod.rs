@@ -1,0 +1,158 @@
+//! Every operation as naive code in f64: loops that follow the formula and nothing else.
+//!
+//! Matrices are flat and row-major. What a function is called is what the operation is called.
+
+/// `x W`, `x: [rows, inputs]`, `weight(i, o)` being the weight from input `i` to output `o`.
+pub fn linear(
+    x: &[f64],
+    inputs: usize,
+    outputs: usize,
+    weight: impl Fn(usize, usize) -> f64,
+) -> Vec<f64> {
+    x.chunks(inputs)
+        .flat_map(|x| (0..outputs).map(|o| (0..inputs).map(|i| x[i] * weight(i, o)).sum::<f64>()))
+        .collect()
+}
+
+/// `x Wᵀ`, `weight: [outputs, inputs]`.
+pub fn linear_out_in(x: &[f64], weight: &[f64], inputs: usize) -> Vec<f64> {
+    linear(x, inputs, weight.len() / inputs, |i, o| weight[o * inputs + i])
+}
+
+pub fn add(x: &[f64], y: &[f64]) -> Vec<f64> {
+    x.iter().zip(y).map(|(x, y)| x + y).collect()
+}
+
+/// Adds `bias` to every row.
+pub fn add_bias(x: &[f64], bias: &[f64]) -> Vec<f64> {
+    x.iter().enumerate().map(|(i, x)| x + bias[i % bias.len()]).collect()
+}
+
+pub fn embedding(table: &[f64], width: usize, ids: &[u32]) -> Vec<f64> {
+    ids.iter().flat_map(|&id| table[id as usize * width..][..width].iter().copied()).collect()
+}
+
+pub fn rms_norm(x: &[f64], weight: &[f64], eps: f64) -> Vec<f64> {
+    let row = |x: &[f64]| {
+        let mean_square = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+        let scale = 1.0 / (mean_square + eps).sqrt();
+        x.iter().zip(weight).map(|(x, w)| x * scale * w).collect::<Vec<_>>()
+    };
+    x.chunks(weight.len()).flat_map(row).collect()
+}
+
+pub fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64> {
+    let row = |x: &[f64]| {
+        let mean = x.iter().sum::<f64>() / x.len() as f64;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+        let scale = 1.0 / (variance + eps).sqrt();
+        let parameters = weight.iter().zip(bias);
+        x.iter().zip(parameters).map(|(x, (w, b))| (x - mean) * scale * w + b).collect::<Vec<_>>()
+    };
+    x.chunks(weight.len()).flat_map(row).collect()
+}
+
+pub fn rope(x: &[f64], positions: &[u32], heads: usize, head_dim: usize, theta: f64) -> Vec<f64> {
+    let half = head_dim / 2;
+    let mut out = x.to_vec();
+    for (row, &position) in out.chunks_mut(heads * head_dim).zip(positions) {
+        for head in row.chunks_mut(head_dim) {
+            for i in 0..half {
+                let angle = f64::from(position) * theta.powf(-2.0 * i as f64 / head_dim as f64);
+                let (a, b) = (head[i], head[i + half]);
+                head[i] = a * angle.cos() - b * angle.sin();
+                head[i + half] = b * angle.cos() + a * angle.sin();
+            }
+        }
+    }
+    out
+}
+
+pub fn softmax(x: &[f64], cols: usize) -> Vec<f64> {
+    let row = |x: &[f64]| {
+        let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = x.iter().map(|x| (x - max).exp()).sum();
+        x.iter().map(|x| (x - max).exp() / sum).collect::<Vec<_>>()
+    };
+    x.chunks(cols).flat_map(row).collect()
+}
+
+pub fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
+    gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
+}
+
+pub fn gelu_tanh(x: &[f64]) -> Vec<f64> {
+    let slope = (2.0 / std::f64::consts::PI).sqrt();
+    x.iter().map(|x| 0.5 * x * (1.0 + (slope * (x + 0.044715 * x.powi(3))).tanh())).collect()
+}
+
+pub fn gelu_erf(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))).collect()
+}
+
+/// `2 / √π ∫ exp(-t²) dt` from 0 to `x`, by Simpson's rule.
+fn erf(x: f64) -> f64 {
+    const STEPS: usize = 400;
+    let h = x / STEPS as f64;
+    let density = |i: usize| (-(i as f64 * h).powi(2)).exp();
+    let weight = |i: usize| if i == 0 || i == STEPS { 1.0 } else { 2.0 + 2.0 * (i % 2) as f64 };
+    let sum: f64 = (0..=STEPS).map(|i| weight(i) * density(i)).sum();
+    sum * h / 3.0 * 2.0 / std::f64::consts::PI.sqrt()
+}
+
+/// `ln softmax(row)[target]` of every row, 0 where the target is -100.
+pub fn log_probs(logits: &[f64], cols: usize, targets: &[i32]) -> Vec<f64> {
+    let rows = logits.chunks(cols).zip(targets);
+    rows.map(|(row, &target)| {
+        if target == -100 {
+            return 0.0;
+        }
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = row.iter().map(|x| (x - max).exp()).sum();
+        row[target as usize] - max - sum.ln()
+    })
+    .collect()
+}
+
+/// Sizes of an attention: `q: [batch * queries, heads * head_dim]`, `k, v: [batch * keys, kv_heads *
+/// head_dim]`, of which the first `len` of each sequence count.
+#[derive(Clone, Copy)]
+pub struct Attention {
+    pub batch: usize,
+    pub queries: usize,
+    pub keys: usize,
+    pub len: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+}
+
+/// `segments: [batch * keys]`; query `i` stands beside key `i + len - queries`.
+pub fn attention(sizes: Attention, q: &[f64], k: &[f64], v: &[f64], segments: &[u32]) -> Vec<f64> {
+    let Attention { batch, queries, keys, len, heads, kv_heads, head_dim } = sizes;
+    let mut out = vec![0.0; q.len()];
+    for b in 0..batch {
+        for head in 0..heads {
+            let kv_head = head * kv_heads / heads;
+            for i in 0..queries {
+                let at = ((b * queries + i) * heads + head) * head_dim;
+                let kv_at = |j: usize| ((b * keys + j) * kv_heads + kv_head) * head_dim;
+                let beside = i + len - queries;
+                let seen: Vec<usize> = (0..=beside)
+                    .filter(|j| segments[b * keys + j] == segments[b * keys + beside])
+                    .collect();
+                let score = |&j: &usize| {
+                    let pairs = q[at..at + head_dim].iter().zip(&k[kv_at(j)..]);
+                    pairs.map(|(q, k)| q * k).sum::<f64>() / (head_dim as f64).sqrt()
+                };
+                let scores: Vec<f64> = seen.iter().map(score).collect();
+                for (j, p) in seen.iter().zip(softmax(&scores, scores.len())) {
+                    for d in 0..head_dim {
+                        out[at + d] += p * v[kv_at(*j) + d];
+                    }
+                }
+            }
+        }
+    }
+    out
+}
