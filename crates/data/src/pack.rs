@@ -10,8 +10,8 @@ use crate::{Error, Result};
 const DOCUMENTS_AT_A_TIME: usize = 256;
 
 /// Packs documents, each between two of the tokenizer's end-of-text tokens: after the first, the
-/// model learns how documents begin; the second is how it learns to end. Every id but the first of a
-/// document is to be predicted.
+/// model learns how documents begin; the second is how it learns to end. Every id but the first
+/// of a document is to be predicted.
 ///
 /// # Errors
 /// When the tokenizer has no end-of-text token, fails on a text, or there is no document.
