@@ -189,12 +189,17 @@ proptest! {
     }
 
     #[test]
-    fn random_headers_never_panic(header in "[\\[\\]{}:,\"a-z0-9_F ]{0,120}", data_len in 0..64_usize) {
+    fn random_headers_never_panic(
+        header in "[\\[\\]{}:,\"a-z0-9_F ]{0,120}",
+        data_len in 0..64_usize,
+    ) {
         let _ = read_all(file_with_header(&header, data_len));
     }
 
     #[test]
-    fn any_floats_survive_a_round_trip_bit_for_bit(bits in prop::collection::vec(any::<u32>(), 0..300)) {
+    fn any_floats_survive_a_round_trip_bit_for_bit(
+        bits in prop::collection::vec(any::<u32>(), 0..300),
+    ) {
         let values: Vec<f32> = bits.iter().map(|&b| f32::from_bits(b)).collect();
         let mut bytes = Vec::new();
         let tensor = new("x", &[values.len()], Values::F32(&values));

@@ -77,8 +77,8 @@ impl Engine {
     /// ends it before the next one.
     ///
     /// # Errors
-    /// When the prompt is empty or does not fit, an id is outside the vocabulary, or a setting makes
-    /// no sense.
+    /// When the prompt is empty or does not fit, an id is outside the vocabulary, or a setting
+    /// makes no sense.
     pub fn start<'a>(
         &'a mut self,
         request: &'a Request,
@@ -93,7 +93,7 @@ impl Engine {
         }
         request.sampling.validate()?;
         self.model.shape().check_ids(ids)?;
-        // The last token is computed even if it is cached: its logits are what the answer begins with.
+        // The last token is computed even if it is cached: the answer begins with its logits.
         let cached = self.cache.common_prefix(ids).min(ids.len() - 1);
         self.cache.truncate(cached);
         self.sampler.start(ids);

@@ -30,8 +30,8 @@ pub enum Error {
     },
     /// The model computed something that is no number.
     #[error(
-        "the model gave the logit {value} for token {id}; its weights are damaged or were trained to \
-         divergence"
+        "the model gave the logit {value} for token {id}; its weights are damaged or were trained \
+         to divergence"
     )]
     NotFinite {
         /// The logit.

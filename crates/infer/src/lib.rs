@@ -5,8 +5,8 @@
 //!
 //! **Invariants.** Nothing here sees a string. The cache is reserved when the engine is made and
 //! never grows; a prompt that does not fit is an error, it is never cut. The answer to a request is
-//! a function of the model and the request alone, whatever was asked before and however many threads
-//! compute it.
+//! a function of the model and the request alone, whatever was asked before and however many
+//! threads compute it.
 //!
 //! ```
 //! use std::sync::{Arc, atomic::AtomicBool};

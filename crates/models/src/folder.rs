@@ -121,7 +121,8 @@ fn match_names<'a>(
     };
     let constants = model.family().constants;
     let stranger = views.iter().find(|(name, view)| {
-        !constants.iter().any(|end| name.ends_with(end)) && !(*name == HEAD && is_head(view))
+        let is_constant = constants.iter().any(|end| name.ends_with(end));
+        !(is_constant || *name == HEAD && is_head(view))
     });
     match stranger {
         None => Ok(found),
@@ -133,8 +134,8 @@ fn match_names<'a>(
     }
 }
 
-/// The tensors of a file under their full names: some published files leave the prefix out. An error
-/// is a name that is there twice.
+/// The tensors of a file under their full names: some published files leave the prefix out. An
+/// error is a name that is there twice.
 fn by_full_name<'a>(
     family: &Family,
     specs: &[ParamSpec],

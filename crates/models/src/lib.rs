@@ -46,5 +46,5 @@ pub use error::{Error, Result};
 pub use families::{FAMILIES, Family, gpt2::Gpt2Config, llama::LlamaConfig};
 pub use folder::{load_model, load_weights, save_config, save_weights};
 pub use memory::{BlockActivations, MemoryPlan, TrainingSetup, memory_plan};
-pub use model::{BuildOptions, CausalLm, ModelInput};
+pub use model::{BuildOptions, CausalLm, ModelInput, ModelParts};
 pub use shape::ModelShape;

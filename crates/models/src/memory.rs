@@ -1,9 +1,9 @@
 //! What a training step will need, before it is run.
 //!
 //! Weights, gradients and optimiser state are there all the time. On top come the activations that
-//! the forward pass keeps for the backward pass, and the larger of two peaks: while the loss and its
-//! gradient are computed in chunks of rows, and while the last block walks back. A test holds the
-//! sum to what the arena measures.
+//! the forward pass keeps for the backward pass, and the larger of two peaks: while the loss and
+//! its gradient are computed in chunks of rows, and while the last block walks back. A test holds
+//! the sum to what the arena measures.
 
 use danlu_tensor::DType;
 
@@ -67,9 +67,10 @@ pub fn memory_plan(model: &dyn CausalLm, setup: &TrainingSetup) -> MemoryPlan {
     let element = DType::from(model.params().precision()).size_bytes();
     let flat = model.params().flat_len();
     let residual = rows * shape.hidden_size * 4;
-    let BlockActivations { kept_f32, kept_compute, backward_compute } = model.block_activations();
+    let BlockActivations { kept_f32, kept_compute, backward_compute } =
+        model.parts().block_activations;
     let block = rows * (kept_f32 * 4 + kept_compute * element);
-    let activations = layers * if model.recompute() { residual } else { block };
+    let activations = layers * if model.parts().recompute { residual } else { block };
 
     // The loss: the residual stream and its norm, the gradient of that, a chunk of logits with its
     // gradient, and the head packed for both products.
@@ -78,7 +79,7 @@ pub fn memory_plan(model: &dyn CausalLm, setup: &TrainingSetup) -> MemoryPlan {
     let packed_head = shape.vocab_size * shape.hidden_size * element;
     let head = residual + 2 * hidden + chunk * shape.vocab_size * (4 + element) + 2 * packed_head;
     // The last block: the gradient that arrives and those inside, and what was not kept.
-    let again = if model.recompute() { block - residual } else { 0 };
+    let again = if model.parts().recompute { block - residual } else { 0 };
     let inside = residual + rows * backward_compute * element + again;
     MemoryPlan {
         weights: flat * 4,

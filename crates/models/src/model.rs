@@ -75,29 +75,30 @@ impl<'a> ModelInput<'a> {
     }
 }
 
-/// A causal language model: a family, its sizes and its parameters.
-pub trait CausalLm: Send + Sync {
-    /// Its family.
-    fn family(&self) -> &'static Family;
+/// What every model has, whatever its family.
+pub struct ModelParts {
+    /// The family.
+    pub family: &'static Family,
+    /// The sizes.
+    pub shape: ModelShape,
+    /// The parameters.
+    pub params: Arc<ParamStore>,
+    /// The weight `[V, D]` that turns hidden states into logits.
+    pub head: Param,
+    /// Whether training computes the inside of each block again on the way back.
+    pub recompute: bool,
+    /// What one block needs for its backward pass.
+    pub block_activations: BlockActivations,
+}
 
-    /// Its sizes.
-    fn shape(&self) -> &ModelShape;
+/// A causal language model: a family, its sizes and its parameters. A family implements the first
+/// three methods; the rest follows.
+pub trait CausalLm: Send + Sync {
+    /// What it has in common with every other model.
+    fn parts(&self) -> &ModelParts;
 
     /// Its configuration as published: what `config.json` holds.
     fn config(&self) -> Value;
-
-    /// Its parameters. Fresh from `build` they have no values: call
-    /// [`ParamStore::initialise`] or load a folder.
-    fn params(&self) -> &Arc<ParamStore>;
-
-    /// The weight `[V, D]` that turns hidden states into logits.
-    fn head(&self) -> &Param;
-
-    /// Whether training computes the inside of each block again on the way back.
-    fn recompute(&self) -> bool;
-
-    /// What one block needs for its backward pass.
-    fn block_activations(&self) -> BlockActivations;
 
     /// The layers themselves: hidden states `[B * T, D]` after the final norm, in the compute type.
     /// Callers use [`CausalLm::hidden`], which checks the input and moves the cache on.
@@ -105,6 +106,27 @@ pub trait CausalLm: Send + Sync {
     /// # Errors
     /// When an operation fails.
     fn forward(&self, ids: &[u32], pass: &Pass, cache: Option<&mut KvCache>) -> Result<Tensor>;
+
+    /// Its family.
+    fn family(&self) -> &'static Family {
+        self.parts().family
+    }
+
+    /// Its sizes.
+    fn shape(&self) -> &ModelShape {
+        &self.parts().shape
+    }
+
+    /// Its parameters. Fresh from `build` they have no values: call
+    /// [`ParamStore::initialise`] or load a folder.
+    fn params(&self) -> &Arc<ParamStore> {
+        &self.parts().params
+    }
+
+    /// The weight `[V, D]` that turns hidden states into logits.
+    fn head(&self) -> &Param {
+        &self.parts().head
+    }
 
     /// Hidden states `[B * T, D]` after the final norm. With a cache, the tokens (one row) come
     /// after those the cache holds, and their keys and values are added to it.

@@ -138,7 +138,7 @@ fn absent_keys_have_the_published_defaults() {
 
 #[test]
 fn what_a_configuration_asks_for_and_is_not_here_is_an_error() {
-    let cases: [(&str, &str, Value, &str); 12] = [
+    let cases: [(&str, &str, Value, &str); 13] = [
         ("llama-gqa", "model_type", json!("mamba"), "llama, gpt2"),
         ("llama-gqa", "hidden_act", json!("gelu"), "only \"silu\""),
         ("llama-gqa", "attention_bias", json!(true), "only false"),
@@ -150,6 +150,7 @@ fn what_a_configuration_asks_for_and_is_not_here_is_an_error() {
         ("llama-gqa", "hidden_size", Value::Null, "`hidden_size` is missing"),
         ("llama-gqa", "num_key_value_heads", json!(3), "evenly"),
         ("llama-gqa", "head_dim", json!(15), "even"),
+        ("llama-gqa", "rope_parameters", json!({"rope_theta": 0.0}), "rope_theta 0"),
         ("gpt2", "n_head", json!(5), "heads"),
     ];
     for (name, key, value, message) in cases {

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use common::{CASES, Golden, MODELS, folder, largest_difference, loss_and_gradient, model, to_vec};
 use danlu_models::config::ConfigJson;
 use danlu_models::families::find_family;
-use danlu_models::{CausalLm, FAMILIES, save_config};
+use danlu_models::{FAMILIES, save_config};
 
-/// Largest difference from the reference, which adds in another order. Values are of the order of 1.
+/// Largest difference from the reference, which adds in another order; values are about 1 in size.
 const TOLERANCE: f32 = 1e-4;
 
 #[test]

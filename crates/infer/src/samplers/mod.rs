@@ -80,8 +80,8 @@ impl Candidates {
         self.list[..count].sort_unstable_by(Candidate::order);
     }
 
-    /// Moves those with at least the logit `least` to the front, in order, and returns how many they
-    /// are.
+    /// Moves those with at least the logit `least` to the front, in order, and returns how many
+    /// they are.
     fn sort_at_least(&mut self, least: f32) -> usize {
         let mut count = 0;
         for index in 0..self.list.len() {

@@ -1,5 +1,5 @@
-//! Temperature: logits are divided by it. At 0 only the most likely token is left, of equally likely
-//! ones the smallest id.
+//! Temperature: logits are divided by it. At 0 only the most likely token is left, of equally
+//! likely ones the smallest id.
 
 use super::{Candidate, Candidates};
 use crate::Sampling;

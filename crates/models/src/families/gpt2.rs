@@ -21,7 +21,7 @@ use crate::layers::{
     Attention, Block, Builder, GeluMlp, LayerNorm, Linear, LinearSpec, Pass, run_blocks,
 };
 use crate::memory::BlockActivations;
-use crate::{BuildOptions, CausalLm, Family, KvCache, ModelShape, Result};
+use crate::{BuildOptions, CausalLm, Family, KvCache, ModelParts, ModelShape, Result};
 
 /// The registry's entry.
 pub const FAMILY: Family = Family {
@@ -118,12 +118,11 @@ impl Gpt2Config {
 /// A GPT-2.
 pub struct Gpt2 {
     config: Gpt2Config,
-    params: Arc<ParamStore>,
+    parts: ModelParts,
     wte: Param,
     wpe: Param,
     layers: Vec<Arc<Layer>>,
     ln_f: LayerNorm,
-    recompute: bool,
 }
 
 struct Layer {
@@ -142,17 +141,28 @@ impl Gpt2 {
     /// When the configuration is absurd.
     pub fn build(config: Gpt2Config, options: &BuildOptions) -> Result<Self> {
         config.validate(&ConfigJson::new("the model's configuration", config.write()))?;
-        let shape = &config.shape;
+        let shape = config.shape;
         let params = ParamStore::new(options.device.clone(), options.precision);
         let model = Builder::new(&params).at("transformer");
-        let table =
-            |name: &str, rows| model.at(name).param("weight", [rows, shape.hidden_size], normal());
+        let width = shape.hidden_size;
+        let table = |name: &str, rows| model.at(name).param("weight", [rows, width], normal());
         let (wte, wpe) = (table("wte", shape.vocab_size), table("wpe", shape.context_len));
-        let layers = (0..shape.num_layers)
-            .map(|index| Arc::new(Layer::build(&model.at(&format!("h.{index}")), &config)))
-            .collect();
-        let ln_f = LayerNorm::build(&model.at("ln_f"), shape.hidden_size, config.norm_eps);
-        Ok(Self { config, params, wte, wpe, layers, ln_f, recompute: options.recompute })
+        let layer = |index| Layer::build(&model.at(&format!("h.{index}")), &config);
+        let layers = (0..shape.num_layers).map(|index| Arc::new(layer(index))).collect();
+        let ln_f = LayerNorm::build(&model.at("ln_f"), width, config.norm_eps);
+        let block_activations = BlockActivations {
+            // What enters both norms with its mean and deviation; attention's log-sum-exp.
+            kept_f32: 2 * (width + 2) + shape.num_heads,
+            // What leaves both norms; queries, keys and values, packed and apart, and what
+            // attention makes of them; the feed-forward part before and after GELU.
+            kept_compute: 9 * width + 2 * shape.ffn_size,
+            // The gradient before GELU.
+            backward_compute: shape.ffn_size,
+        };
+        let (head, recompute) = (wte.clone(), options.recompute);
+        let parts =
+            ModelParts { family: &FAMILY, shape, params, head, recompute, block_activations };
+        Ok(Self { config, parts, wte, wpe, layers, ln_f })
     }
 }
 
@@ -191,46 +201,17 @@ impl Block for Layer {
 }
 
 impl CausalLm for Gpt2 {
-    fn family(&self) -> &'static Family {
-        &FAMILY
-    }
-
-    fn shape(&self) -> &ModelShape {
-        &self.config.shape
+    fn parts(&self) -> &ModelParts {
+        &self.parts
     }
 
     fn config(&self) -> Value {
         self.config.write()
     }
 
-    fn params(&self) -> &Arc<ParamStore> {
-        &self.params
-    }
-
-    fn head(&self) -> &Param {
-        &self.wte
-    }
-
-    fn recompute(&self) -> bool {
-        self.recompute
-    }
-
-    fn block_activations(&self) -> BlockActivations {
-        let ModelShape { hidden_size, ffn_size, num_heads, .. } = self.config.shape;
-        BlockActivations {
-            // What enters both norms with its mean and deviation; attention's log-sum-exp.
-            kept_f32: 2 * (hidden_size + 2) + num_heads,
-            // What leaves both norms; queries, keys and values, packed and apart, and what attention
-            // makes of them; the feed-forward part before and after GELU.
-            kept_compute: 9 * hidden_size + 2 * ffn_size,
-            // The gradient before GELU.
-            backward_compute: ffn_size,
-        }
-    }
-
     fn forward(&self, ids: &[u32], pass: &Pass, cache: Option<&mut KvCache>) -> Result<Tensor> {
         let x = embedding_with_positions(&self.wte, &self.wpe, ids, &pass.positions)?;
-        let x = run_blocks(&self.layers, x, pass, cache, self.recompute)?;
+        let x = run_blocks(&self.layers, x, pass, cache, self.parts.recompute)?;
         let hidden = self.ln_f.forward(&x)?;
         pass.show("final_norm", &hidden);
         Ok(hidden)

@@ -20,7 +20,7 @@ use crate::layers::{
     Attention, Block, Builder, Linear, LinearSpec, Pass, RmsNorm, SwigluMlp, run_blocks,
 };
 use crate::memory::BlockActivations;
-use crate::{BuildOptions, CausalLm, Family, KvCache, ModelShape, Result};
+use crate::{BuildOptions, CausalLm, Family, KvCache, ModelParts, ModelShape, Result};
 
 /// The registry's entry.
 pub const FAMILY: Family = Family {
@@ -70,17 +70,28 @@ impl LlamaConfig {
             vocab_size: json.get("vocab_size")?,
             context_len: json.get_or("max_position_embeddings", 2048)?,
         };
-        shape.validate(json)?;
-        if !shape.head_dim.is_multiple_of(2) {
-            return Err(json.error(format!("head_dim {} must be even", shape.head_dim)));
-        }
-        Ok(Self {
+        let config = Self {
             shape,
             norm_eps: json.get_or("rms_norm_eps", 1e-6)?,
             rope_theta: rope.get_or("rope_theta", 10_000.0)?,
             tie_embeddings: json.get_or("tie_word_embeddings", false)?,
             special_ids: SpecialIds::read(json)?,
-        })
+        };
+        config.validate(json)?;
+        Ok(config)
+    }
+
+    fn validate(&self, source: &ConfigJson) -> Result<()> {
+        let Self { shape, rope_theta, .. } = self;
+        shape.validate(source)?;
+        if !shape.head_dim.is_multiple_of(2) || *rope_theta <= 1.0 {
+            let head_dim = shape.head_dim;
+            return Err(source.error(format!(
+                "positions rotate pairs at a base above 1: head_dim {head_dim} must be even, \
+                 rope_theta {rope_theta} larger than 1"
+            )));
+        }
+        Ok(())
     }
 
     /// Under the published keys, old and new, so that every version of the reference library
@@ -117,12 +128,10 @@ impl LlamaConfig {
 /// A LLaMA.
 pub struct Llama {
     config: LlamaConfig,
-    params: Arc<ParamStore>,
+    parts: ModelParts,
     embed_tokens: Param,
     layers: Vec<Arc<Layer>>,
     norm: RmsNorm,
-    lm_head: Param,
-    recompute: bool,
 }
 
 struct Layer {
@@ -143,27 +152,36 @@ impl Llama {
     /// # Errors
     /// When the configuration is absurd.
     pub fn build(config: LlamaConfig, options: &BuildOptions) -> Result<Self> {
-        let shape = &config.shape;
-        shape.validate(&ConfigJson::new("the model's configuration", config.write()))?;
+        config.validate(&ConfigJson::new("the model's configuration", config.write()))?;
+        let LlamaConfig { shape, norm_eps, rope_theta, .. } = config;
         let params = ParamStore::new(options.device.clone(), options.precision);
         let root = Builder::new(&params);
         let model = root.at("model");
         let table = [shape.vocab_size, shape.hidden_size];
-        let rope = Arc::new(RopeTables::new(shape.context_len, shape.head_dim, config.rope_theta));
+        let rope = Arc::new(RopeTables::new(shape.context_len, shape.head_dim, rope_theta));
         let embed_tokens = model.at("embed_tokens").param("weight", table, normal());
-        let layers = (0..shape.num_layers)
-            .map(|index| {
-                Arc::new(Layer::build(&model.at(&format!("layers.{index}")), &config, &rope))
-            })
-            .collect();
-        let norm = RmsNorm::build(&model.at("norm"), shape.hidden_size, config.norm_eps);
-        let lm_head = if config.tie_embeddings {
+        let layer = |index| Layer::build(&model.at(&format!("layers.{index}")), &config, &rope);
+        let layers = (0..shape.num_layers).map(|index| Arc::new(layer(index))).collect();
+        let norm = RmsNorm::build(&model.at("norm"), shape.hidden_size, norm_eps);
+        let head = if config.tie_embeddings {
             embed_tokens.clone()
         } else {
             root.at("lm_head").param("weight", table, normal())
         };
+        let block_activations = BlockActivations {
+            // What enters both norms with its root mean square; attention's log-sum-exp.
+            kept_f32: 2 * (shape.hidden_size + 1) + shape.num_heads,
+            // What leaves both norms; queries, keys, values and what attention makes of them;
+            // gate, up and their product.
+            kept_compute: 2 * (shape.hidden_size + shape.q_width() + shape.kv_width())
+                + 3 * shape.ffn_size,
+            // The gradients of gate and up.
+            backward_compute: 2 * shape.ffn_size,
+        };
         let recompute = options.recompute;
-        Ok(Self { config, params, embed_tokens, layers, norm, lm_head, recompute })
+        let parts =
+            ModelParts { family: &FAMILY, shape, params, head, recompute, block_activations };
+        Ok(Self { config, parts, embed_tokens, layers, norm })
     }
 }
 
@@ -210,47 +228,17 @@ impl Block for Layer {
 }
 
 impl CausalLm for Llama {
-    fn family(&self) -> &'static Family {
-        &FAMILY
-    }
-
-    fn shape(&self) -> &ModelShape {
-        &self.config.shape
+    fn parts(&self) -> &ModelParts {
+        &self.parts
     }
 
     fn config(&self) -> Value {
         self.config.write()
     }
 
-    fn params(&self) -> &Arc<ParamStore> {
-        &self.params
-    }
-
-    fn head(&self) -> &Param {
-        &self.lm_head
-    }
-
-    fn recompute(&self) -> bool {
-        self.recompute
-    }
-
-    fn block_activations(&self) -> BlockActivations {
-        let ModelShape { hidden_size, ffn_size, num_heads, .. } = self.config.shape;
-        let qkv = self.config.shape.q_width() + 2 * self.config.shape.kv_width();
-        BlockActivations {
-            // What enters both norms with its root mean square; attention's log-sum-exp.
-            kept_f32: 2 * (hidden_size + 1) + num_heads,
-            // What leaves both norms; queries, keys, values and what attention makes of them; gate,
-            // up and their product.
-            kept_compute: 2 * hidden_size + qkv + self.config.shape.q_width() + 3 * ffn_size,
-            // The gradients of gate and up.
-            backward_compute: 2 * ffn_size,
-        }
-    }
-
     fn forward(&self, ids: &[u32], pass: &Pass, cache: Option<&mut KvCache>) -> Result<Tensor> {
         let x = embedding(&self.embed_tokens, ids)?;
-        let x = run_blocks(&self.layers, x, pass, cache, self.recompute)?;
+        let x = run_blocks(&self.layers, x, pass, cache, self.parts.recompute)?;
         let hidden = self.norm.forward(&x)?;
         pass.show("final_norm", &hidden);
         Ok(hidden)

@@ -43,7 +43,8 @@ pub fn normal() -> Init {
 }
 
 /// First values of a weight whose output is added to the residual stream: smaller, so that the sum
-/// over the `2 * num_layers` such additions keeps its size (GPT-2, Radford et al. 2019, section 2.3).
+/// over the `2 * num_layers` such additions keeps its size (GPT-2, Radford et al. 2019, section
+/// 2.3).
 #[must_use]
 pub fn normal_residual(num_layers: usize) -> Init {
     Init::Normal(INIT_STD / (2.0 * num_layers as f32).sqrt())
