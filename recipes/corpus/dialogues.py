@@ -23,7 +23,7 @@ DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 POEMS_PER_FORM = 700
 SPEECHES = 1400
 FOLLOW_UP_PER_CENT = 18  # of dialogues that go on after an answer, and again after the next
-GREETING_PER_CENT = 2
+GREETING_PER_CENT = 6
 MIN_POEMS_OF_AUTHOR = 60
 MIN_SPEECHES_OF_CHARACTER = 6
 SPEECH_LINES = range(4, 11)
@@ -68,7 +68,8 @@ def training(name):
 
 def subjects_of(table, count, least):
     """Indices into a table of subjects whose words `count` to `least` or more, the best three."""
-    scores = {i: sum(count(word) for word in words.split()) for i, (_, _, words) in enumerate(table)}
+    rows = enumerate(table)
+    scores = {i: sum(count(word) for word in words.split()) for i, (_, _, words) in rows}
     return sorted((i for i in scores if scores[i] >= least), key=lambda i: (-scores[i], i))[:3]
 
 

@@ -230,8 +230,8 @@ impl Gradients {
     }
 }
 
-/// Operations that still wait for the gradients of their outputs, by creation order: the youngest has
-/// no user left that could add to them.
+/// Operations that still wait for the gradients of their outputs, by creation order: the youngest
+/// has no user left that could add to them.
 type Pending = BTreeMap<u64, (Arc<Node>, GradientList)>;
 
 /// Walks back from `root` with the gradient `seed` (of as many elements), adds to the gradients of

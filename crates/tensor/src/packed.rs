@@ -11,10 +11,15 @@ use danlu_kernels::cpu::gemm::{Matrix, Packed};
 
 use crate::{Device, Param};
 
-/// The packed weights of a store: by parameter and whether it is transposed, with the version of
-/// the store that they were made from.
+/// The packed weights of a store, by parameter and whether it is transposed.
 #[derive(Default)]
-pub(crate) struct PackedWeights(Mutex<BTreeMap<(usize, bool), (u64, Arc<Packed>)>>);
+pub(crate) struct PackedWeights(Mutex<BTreeMap<(usize, bool), Kept>>);
+
+/// A packed weight and the version of the store that it was made from.
+struct Kept {
+    version: u64,
+    packed: Arc<Packed>,
+}
 
 impl PackedWeights {
     /// `weight` as the right-hand matrix of a product: `[rows, cols]` as it is stored, or its
@@ -22,14 +27,15 @@ impl PackedWeights {
     pub(crate) fn get(&self, weight: &Param, index: usize, transposed: bool) -> Arc<Packed> {
         let version = weight.store().version();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made_from, packed)) = kept.get(&(index, transposed))
-            && *made_from == version
+        if let Some(found) = kept.get(&(index, transposed))
+            && found.version == version
         {
-            return Arc::clone(packed);
+            return Arc::clone(&found.packed);
         }
         let packed = Arc::new(pack(weight, transposed));
         if !weight.wants_gradient() {
-            kept.insert((index, transposed), (version, Arc::clone(&packed)));
+            let entry = Kept { version, packed: Arc::clone(&packed) };
+            kept.insert((index, transposed), entry);
         }
         packed
     }

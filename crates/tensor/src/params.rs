@@ -57,7 +57,8 @@ pub struct ParamStore {
     specs: RwLock<Arc<Vec<ParamSpec>>>,
     values: RwLock<Option<Buffer<f32>>>,
     gradients: RwLock<Option<Buffer<f32>>>,
-    /// Per parameter: whether its gradient has been written since the last [`Self::clear_gradients`].
+    /// Per parameter: whether its gradient has been written since the last
+    /// [`Self::clear_gradients`].
     written: RwLock<Vec<AtomicBool>>,
     version: AtomicU64,
     packed: PackedWeights,
@@ -188,7 +189,7 @@ impl ParamStore {
                     Init::Zeros => part.fill(0.0),
                     Init::Ones => part.fill(1.0),
                     Init::Normal(std) => {
-                        self.fill_normal(part, std, Philox::new(seed, stream as u64))
+                        self.fill_normal(part, std, Philox::new(seed, stream as u64));
                     }
                 }
             }
@@ -318,8 +319,8 @@ impl Param {
         Values { guard: read(&self.store.values), range: self.range.clone() }
     }
 
-    /// The values in the layout that matrix products read: a matrix `[rows, cols]` as the right-hand
-    /// side, or its transpose. Kept until values change where no gradients are wanted.
+    /// The values in the layout that matrix products read: a matrix `[rows, cols]` as the
+    /// right-hand side, or its transpose. Kept until values change where no gradients are wanted.
     pub(crate) fn packed(&self, transposed: bool) -> Arc<Packed> {
         self.store.packed.get(self, self.index, transposed)
     }

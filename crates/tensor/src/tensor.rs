@@ -48,8 +48,8 @@ pub enum Storage {
     Bf16(Buffer<bf16>),
 }
 
-/// Binds the typed slice in a [`Storage`] and runs the body for either element type. Several storages
-/// in parentheses must have the same type, which the caller has checked.
+/// Binds the typed slice in a [`Storage`] and runs the body for either element type. Several
+/// storages in parentheses must have the same type, which the caller has checked.
 #[macro_export]
 macro_rules! with_elements {
     ($storage:expr, |$slice:ident| $body:expr) => {
@@ -193,7 +193,8 @@ impl Tensor {
         Ok(self)
     }
 
-    /// The same values without the history that made them; what an operation saves for its backward.
+    /// The same values without the history that made them; what an operation saves for its
+    /// backward.
     #[must_use]
     pub fn detach(&self) -> Self {
         Self { edge: None, ..self.clone() }

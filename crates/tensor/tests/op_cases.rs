@@ -30,6 +30,9 @@ use Kind::{Compute, Param as Weight, Residual};
 /// The values of a case: kind and shape, tensors before parameters.
 type Values = Vec<(Kind, Vec<usize>)>;
 
+type Run = fn(&[usize], &[Tensor], &[Param]) -> Result<Vec<Tensor>>;
+type Reference = fn(&[usize], &[Vec<f64>]) -> Vec<Vec<f64>>;
+
 /// An operation, the values it is given and what it must give back.
 struct Case {
     /// `file` or `file: variant`, where `file` is the file of the operation in `src/ops`.
@@ -41,9 +44,9 @@ struct Case {
     /// Values for sizes.
     values: fn(&[usize]) -> Values,
     /// The operation.
-    run: fn(&[usize], &[Tensor], &[Param]) -> Result<Vec<Tensor>>,
+    run: Run,
     /// The same in f64, on all values in order.
-    reference: fn(&[usize], &[Vec<f64>]) -> Vec<Vec<f64>>,
+    reference: Reference,
     /// Whether it has a gradient; if not, it must refuse to be recorded.
     differentiable: bool,
 }

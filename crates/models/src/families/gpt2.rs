@@ -153,9 +153,9 @@ impl Gpt2 {
         let block_activations = BlockActivations {
             // What enters both norms with its mean and deviation; attention's log-sum-exp.
             kept_f32: 2 * (width + 2) + shape.num_heads,
-            // What leaves both norms; queries, keys and values, packed and apart, and what
-            // attention makes of them; the feed-forward part before and after GELU.
-            kept_compute: 9 * width + 2 * shape.ffn_size,
+            // What leaves both norms; queries, keys and values, and what attention makes of them;
+            // the feed-forward part before and after GELU.
+            kept_compute: 6 * width + 2 * shape.ffn_size,
             // The gradient before GELU.
             backward_compute: shape.ffn_size,
         };

@@ -1,6 +1,7 @@
 //! The residual stream: `out = x + delta`.
 //!
-//! `x, out: [rows, D]` f32, `delta: [rows, D]` of any type. Both gradients are that of `out`, shared.
+//! `x, out: [rows, D]` f32, `delta: [rows, D]` of any type. Both gradients are that of `out`,
+//! shared.
 
 use danlu_kernels::cpu::elementwise;
 

@@ -1,9 +1,10 @@
-//! Causal attention over heads (Vaswani et al. 2017, arXiv:1706.03762), with grouped key/value heads
-//! (arXiv:2305.13245); the `T x T` scores are never stored (Dao 2023, arXiv:2307.08691).
+//! Causal attention over heads (Vaswani et al. 2017, arXiv:1706.03762), with grouped key/value
+//! heads (arXiv:2305.13245); the `T x T` scores are never stored (Dao 2023, arXiv:2307.08691).
 //!
 //! `q, out: [B * T, H * Dh]`, `k, v: [B * T, K * Dh]`, all of one type. For each head and row,
-//! `out_i = Σ_j softmax_j(q_i · k_j / sqrt(Dh)) v_j` over the keys `j <= i` of the same segment. The
-//! backward computes the probabilities again from the log-sum-exp `[B, H, T]` that the forward keeps.
+//! `out_i = Σ_j softmax_j(q_i · k_j / sqrt(Dh)) v_j` over the keys `j <= i` of the same segment.
+//! The backward computes the probabilities again from the log-sum-exp `[B, H, T]` that the forward
+//! keeps.
 
 use std::sync::Arc;
 
@@ -190,8 +191,8 @@ impl Saved {
     }
 }
 
-/// Attention of new tokens (one sequence) to all that a cache holds; the last query stands beside the
-/// last key. Not differentiable.
+/// Attention of new tokens (one sequence) to all that a cache holds; the last query stands beside
+/// the last key. Not differentiable.
 ///
 /// # Errors
 /// When shapes or types do not fit each other, or gradients would be wanted.

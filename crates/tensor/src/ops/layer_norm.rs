@@ -41,7 +41,7 @@ pub fn layer_norm(x: &Tensor, weight: &Param, bias: &Param, eps: f32) -> Result<
         kernel::layer_norm(cpu, values, norm, out, statistics);
     });
     let saved = Saved { x: x.detach(), weight: weight.clone(), bias: bias.clone(), mean, inv_std };
-    Ok(record_into(x, weight.wants_gradient(), out, |d_out, so_far| saved.backward(d_out, so_far)))
+    Ok(record_into(x, weight.wants_gradient(), out, |d_out, so_far| saved.backward(&d_out, so_far)))
 }
 
 /// `sum = x + delta` in f32 and `out = layer_norm(sum)` in one pass; `x: [rows, D]` f32, `delta` of
@@ -73,7 +73,9 @@ pub fn add_layer_norm(
     let saved =
         Saved { x: sum.detach(), weight: weight.clone(), bias: bias.clone(), mean, inv_std };
     let trains = weight.wants_gradient();
-    Ok(record_residual([x, delta], trains, (sum, out), |d_sum, d_out| saved.backward(d_out, d_sum)))
+    Ok(record_residual([x, delta], trains, (sum, out), |d_sum, d_out| {
+        saved.backward(&d_out, d_sum)
+    }))
 }
 
 fn check_widths(op: &'static str, x: &Tensor, weight: &Param, bias: &Param) -> Result<()> {
@@ -83,7 +85,7 @@ fn check_widths(op: &'static str, x: &Tensor, weight: &Param, bias: &Param) -> R
 
 impl Saved {
     /// Adds the gradient of the normalised tensor to `so_far`.
-    fn backward(self, d_out: Tensor, so_far: Option<Tensor>) -> Result<Tensor> {
+    fn backward(self, d_out: &Tensor, so_far: Option<Tensor>) -> Result<Tensor> {
         let Device::Cpu(cpu) = self.x.device();
         let (mut d_x, store) = place_for(so_far, &self.x, DType::F32);
         let x = self.x.as_f32("layer_norm", "x")?;

@@ -5,8 +5,9 @@
 //! -100 (ignored): `row_loss = -ln softmax(hidden weightᵀ)[target]`, `loss = scale * Σ row_loss`.
 //!
 //! The gradients are computed on the way forward, while a chunk of logits is there: `d_logits =
-//! scale * (softmax - onehot)`, `d_hidden = d_logits weight`, `d_weight += d_logitsᵀ hidden`. So the
-//! factor must be known before: it is `scale`, and the gradient that arrives at the loss must be 1.
+//! scale * (softmax - onehot)`, `d_hidden = d_logits weight`, `d_weight += d_logitsᵀ hidden`. So
+//! the factor must be known before: it is `scale`, and the gradient that arrives at the loss must
+//! be 1.
 
 use std::sync::Arc;
 
@@ -33,8 +34,8 @@ const CHUNK_LOGITS: usize = 1 << 21;
 /// Fewer rows would make the products narrow.
 const CHUNK_ROWS_MIN: usize = 128;
 
-/// Rows of logits that exist at once; depends on the vocabulary only, so every split of a batch sums
-/// in the same order.
+/// Rows of logits that exist at once; depends on the vocabulary only, so every split of a batch
+/// sums in the same order.
 pub(super) fn chunk_rows(vocab_size: usize) -> usize {
     (CHUNK_LOGITS / vocab_size.max(1)).max(CHUNK_ROWS_MIN)
 }

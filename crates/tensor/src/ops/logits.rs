@@ -1,8 +1,8 @@
 //! The head of a language model at inference: logits, or the log-probability of given targets.
 //!
 //! `hidden: [rows, D]` in the compute type, `weight: [V, D]`: `logits = hidden weightᵀ` in f32.
-//! Neither has a gradient: training uses [`crate::ops::linear_cross_entropy`], which never holds the
-//! logits of a batch.
+//! Neither has a gradient: training uses [`crate::ops::linear_cross_entropy`], which never holds
+//! the logits of a batch.
 
 use danlu_kernels::cpu::cross_entropy::log_probability;
 use danlu_kernels::cpu::gemm::{Epilogue, MatrixMut, Right, gemm};
@@ -35,7 +35,8 @@ pub fn logits(hidden: &Tensor, weight: &Param) -> Result<Tensor> {
 /// `ln p(target)` of every row, 0 where the target is -100. The logits exist a chunk at a time.
 ///
 /// # Errors
-/// When shapes or types do not fit, a target is outside the vocabulary, or gradients would be wanted.
+/// When shapes or types do not fit, a target is outside the vocabulary, or gradients would be
+/// wanted.
 pub fn linear_log_probs(hidden: &Tensor, weight: &Param, targets: &[i32]) -> Result<Vec<f32>> {
     const OP: &str = "linear_log_probs";
     refuse_recording(OP, &[hidden], weight.wants_gradient())?;

@@ -2,8 +2,8 @@
 //!
 //! Activations are `[rows, cols]` with `rows = B * T`. The residual stream is f32; what flows
 //! between it (norms, projections, attention, feed-forward) has the compute type of the parameters'
-//! store, see [`ParamStore::precision`](crate::ParamStore::precision). Parameters and reductions are
-//! f32 always. A gradient comes back in the type of its activation, or in f32 where several are
+//! store, see [`ParamStore::precision`](crate::ParamStore::precision). Parameters and reductions
+//! are f32 always. A gradient comes back in the type of its activation, or in f32 where several are
 //! summed.
 
 mod add;

@@ -36,7 +36,7 @@ pub fn rms_norm(x: &Tensor, weight: &Param, eps: f32) -> Result<Tensor> {
         kernel::rms_norm(cpu, values, norm, out, &mut inv_rms);
     });
     let saved = Saved { x: x.detach(), weight: weight.clone(), inv_rms };
-    Ok(record_into(x, weight.wants_gradient(), out, |d_out, so_far| saved.backward(d_out, so_far)))
+    Ok(record_into(x, weight.wants_gradient(), out, |d_out, so_far| saved.backward(&d_out, so_far)))
 }
 
 /// `sum = x + delta` in f32 and `out = rms_norm(sum)` in one pass; `x: [rows, D]` f32, `delta` of
@@ -64,12 +64,14 @@ pub fn add_rms_norm(
     }));
     let saved = Saved { x: sum.detach(), weight: weight.clone(), inv_rms };
     let trains = weight.wants_gradient();
-    Ok(record_residual([x, delta], trains, (sum, out), |d_sum, d_out| saved.backward(d_out, d_sum)))
+    Ok(record_residual([x, delta], trains, (sum, out), |d_sum, d_out| {
+        saved.backward(&d_out, d_sum)
+    }))
 }
 
 impl Saved {
     /// Adds the gradient of the normalised tensor to `so_far`.
-    fn backward(self, d_out: Tensor, so_far: Option<Tensor>) -> Result<Tensor> {
+    fn backward(self, d_out: &Tensor, so_far: Option<Tensor>) -> Result<Tensor> {
         let Device::Cpu(cpu) = self.x.device();
         let (mut d_x, store) = place_for(so_far, &self.x, DType::F32);
         let x = self.x.as_f32("rms_norm", "x")?;

@@ -1,9 +1,9 @@
 //! Rotary position embedding (Su et al. 2021, arXiv:2104.09864), rotate-half form.
 //!
 //! `x, out: [rows, heads * Dh]`, `positions: [rows]`. In each head, with
-//! `angle = position * theta^(-2i / Dh)`: `(a, b) -> (a cos - b sin, b cos + a sin)` for the pair of
-//! elements `i` and `i + Dh / 2`. The backward is the rotation the other way. Both work in place in
-//! memory that nobody else holds.
+//! `angle = position * theta^(-2i / Dh)`: `(a, b) -> (a cos - b sin, b cos + a sin)` for the pair
+//! of elements `i` and `i + Dh / 2`. The backward is the rotation the other way. Both work in place
+//! in memory that nobody else holds.
 
 use std::sync::Arc;
 

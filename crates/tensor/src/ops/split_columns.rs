@@ -25,15 +25,15 @@ pub fn split_columns(x: &Tensor, widths: &[usize]) -> Result<Vec<Tensor>> {
         parts.push(part);
         start += width;
     }
-    let like = x.detach();
+    // Nothing of x is needed to go back: it is not kept.
+    let (device, dtype, shape) = (x.device().clone(), x.dtype(), x.shape());
     let widths = widths.to_vec();
     Ok(record_many(&[x], false, parts, move |d_parts| {
-        let mut d_x = like.device().empty(like.dtype(), like.shape());
+        let mut d_x = device.empty(dtype, shape);
         let mut start = 0;
         for (d_part, &width) in d_parts.into_iter().zip(&widths) {
-            let zeros =
-                || like.device().tensor(like.dtype(), [rows, width], &vec![0.0; rows * width]);
-            let d_part = d_part.unwrap_or_else(zeros).into_dtype(like.dtype());
+            let zeros = || device.tensor(dtype, [rows, width], &vec![0.0; rows * width]);
+            let d_part = d_part.unwrap_or_else(zeros).into_dtype(dtype);
             copy_columns(&d_part, (width, 0), &mut d_x, (cols, start), width);
             start += width;
         }

@@ -11,28 +11,35 @@ use crate::{Case, Kind};
 
 /// What the gradients of outputs come as; an operation takes either.
 #[derive(Clone, Copy, Debug)]
-pub enum Seeds {
+pub(crate) enum Seeds {
     LikeOutputs,
     F32,
 }
 
 /// All numbers that come out of a case.
-pub struct Outcome {
-    pub outputs: Vec<Vec<f32>>,
+pub(crate) struct Outcome {
+    pub(crate) outputs: Vec<Vec<f32>>,
     /// Of every value, tensors before parameters.
-    pub gradients: Vec<Vec<f32>>,
+    pub(crate) gradients: Vec<Vec<f32>>,
 }
 
 /// A case with sizes, a precision and numbers.
-pub struct Setup {
+pub(crate) struct Setup {
     case: &'static Case,
     sizes: &'static [usize],
     precision: Precision,
     values: Vec<(Kind, Vec<usize>, Vec<f32>)>,
 }
 
+/// The values of a case on a device.
+pub(crate) struct Given<'a> {
+    setup: &'a Setup,
+    tensors: Vec<Tensor>,
+    params: Vec<Param>,
+}
+
 /// Standard normal numbers that bf16 can hold, different for every stream.
-pub fn numbers(count: usize, stream: u64) -> Vec<f32> {
+pub(crate) fn numbers(count: usize, stream: u64) -> Vec<f32> {
     let philox = Philox::new(11, stream);
     let number = |i| <bf16 as Element>::from_f32(philox.normal(i) as f32).to_f32();
     (0..count as u64).map(number).collect()
@@ -44,7 +51,7 @@ fn seed(output: usize, len: usize) -> Vec<f32> {
 }
 
 impl Setup {
-    pub fn new(case: &'static Case, sizes: &'static [usize], precision: Precision) -> Self {
+    pub(crate) fn new(case: &'static Case, sizes: &'static [usize], precision: Precision) -> Self {
         let values = (case.values)(sizes).into_iter().enumerate().map(|(stream, (kind, dims))| {
             let numbers = numbers(Shape::new(&dims).len(), stream as u64);
             (kind, dims, numbers)
@@ -53,9 +60,14 @@ impl Setup {
     }
 
     /// The values as the reference gets them.
-    pub fn exact_values(&self) -> Vec<Vec<f64>> {
+    pub(crate) fn exact_values(&self) -> Vec<Vec<f64>> {
         let exact = |numbers: &Vec<f32>| numbers.iter().map(|&x| x.into()).collect();
         self.values.iter().map(|(.., numbers)| exact(numbers)).collect()
+    }
+
+    /// The values on a device.
+    pub(crate) fn given(&self, device: &Device) -> Given<'_> {
+        Given { setup: self, tensors: self.tensors(device), params: self.params(device) }
     }
 
     fn tensors(&self, device: &Device) -> Vec<Tensor> {
@@ -88,47 +100,36 @@ impl Setup {
         params
     }
 
-    pub fn output_tensors(&self, device: &Device) -> Result<Vec<Tensor>> {
-        (self.case.run)(self.sizes, &self.tensors(device), &self.params(device))
-    }
-
-    pub fn outputs(&self, device: &Device) -> Result<Vec<Vec<f32>>> {
-        Ok(self.output_tensors(device)?.iter().map(Tensor::to_vec).collect())
-    }
-
     /// Outputs and, where there are any, gradients.
-    pub fn outcome(&self, device: &Device) -> Outcome {
+    pub(crate) fn outcome(&self, device: &Device) -> Outcome {
         if self.case.differentiable {
             return self.gradients(device, Seeds::LikeOutputs).unwrap();
         }
-        Outcome { outputs: no_grad(|| self.outputs(device)).unwrap(), gradients: Vec::new() }
+        let outputs = no_grad(|| self.given(device).outputs()).unwrap();
+        Outcome { outputs: outputs.iter().map(Tensor::to_vec).collect(), gradients: Vec::new() }
     }
 
     /// Runs the case forward and back.
-    pub fn gradients(&self, device: &Device, seeds: Seeds) -> Result<Outcome> {
-        let leaves: Vec<_> = self.tensors(device).iter().map(Tensor::leaf).collect();
-        let params = self.params(device);
-        if let Some(param) = params.first() {
-            param.store().enable_gradients();
-        }
-        let outputs = (self.case.run)(self.sizes, &leaves, &params)?;
+    pub(crate) fn gradients(&self, device: &Device, seeds: Seeds) -> Result<Outcome> {
+        let mut given = self.given(device);
+        given.tensors.iter_mut().for_each(|tensor| *tensor = tensor.leaf());
+        given.enable_gradients();
+        let outputs = given.outputs()?;
         let values = outputs.iter().map(Tensor::to_vec).collect();
         let mut found = go_back(device, &outputs, seeds)?;
-        let of_leaves = leaves.iter().map(|leaf| found.take(leaf).unwrap().to_vec());
-        let gradients = of_leaves.chain(params.iter().map(Param::gradient)).collect();
+        let of_tensors = given.tensors.iter().map(|leaf| found.take(leaf).unwrap().to_vec());
+        let gradients = of_tensors.chain(given.params.iter().map(Param::gradient)).collect();
         Ok(Outcome { outputs: values, gradients })
     }
 
     /// The gradients of the parameters after some equal passes.
-    pub fn parameter_gradients(&self, device: &Device, passes: usize) -> Vec<Vec<f32>> {
-        let (tensors, params) = (self.tensors(device), self.params(device));
-        let Some(first) = params.first() else { return Vec::new() };
-        first.store().enable_gradients();
+    pub(crate) fn parameter_gradients(&self, device: &Device, passes: usize) -> Vec<Vec<f32>> {
+        let given = self.given(device);
+        given.enable_gradients();
         for _ in 0..passes {
-            let outputs = (self.case.run)(self.sizes, &tensors, &params).unwrap();
-            go_back(device, &outputs, Seeds::LikeOutputs).unwrap();
+            go_back(device, &given.outputs().unwrap(), Seeds::LikeOutputs).unwrap();
         }
-        params.iter().map(Param::gradient).collect()
+        given.params.iter().map(Param::gradient).collect()
     }
 
     /// `Σ seed · output` of the reference, with one number of one value moved.
@@ -144,7 +145,7 @@ impl Setup {
     }
 
     /// The gradient of every value by central differences.
-    pub fn finite_differences(&self) -> Vec<Vec<f64>> {
+    pub(crate) fn finite_differences(&self) -> Vec<Vec<f64>> {
         const STEP: f64 = 1e-4;
         let mut values = self.exact_values();
         let mut gradients = Vec::new();
@@ -157,13 +158,17 @@ impl Setup {
         }
         gradients
     }
+}
 
-    /// What the error of a gradient is measured by, relative to its largest number: 1, or more where
-    /// the gradient is much smaller than the numbers that it is a sum of (about as large as seeds).
-    pub fn gradient_scale(&self, value: usize, expected: &[f64]) -> f64 {
-        let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
-        assert!(expected.len() == self.values[value].2.len(), "gradients of value {value}");
-        (0.3 / largest.max(1e-9)).max(1.0)
+impl Given<'_> {
+    pub(crate) fn outputs(&self) -> Result<Vec<Tensor>> {
+        (self.setup.case.run)(self.setup.sizes, &self.tensors, &self.params)
+    }
+
+    fn enable_gradients(&self) {
+        if let Some(param) = self.params.first() {
+            param.store().enable_gradients();
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Matrices are flat and row-major. What a function is called is what the operation is called.
 
 /// `x W`, `x: [rows, inputs]`, `weight(i, o)` being the weight from input `i` to output `o`.
-pub fn linear(
+pub(crate) fn linear(
     x: &[f64],
     inputs: usize,
     outputs: usize,
@@ -15,24 +15,24 @@ pub fn linear(
 }
 
 /// `x Wᵀ`, `weight: [outputs, inputs]`.
-pub fn linear_out_in(x: &[f64], weight: &[f64], inputs: usize) -> Vec<f64> {
+pub(crate) fn linear_out_in(x: &[f64], weight: &[f64], inputs: usize) -> Vec<f64> {
     linear(x, inputs, weight.len() / inputs, |i, o| weight[o * inputs + i])
 }
 
-pub fn add(x: &[f64], y: &[f64]) -> Vec<f64> {
+pub(crate) fn add(x: &[f64], y: &[f64]) -> Vec<f64> {
     x.iter().zip(y).map(|(x, y)| x + y).collect()
 }
 
 /// Adds `bias` to every row.
-pub fn add_bias(x: &[f64], bias: &[f64]) -> Vec<f64> {
+pub(crate) fn add_bias(x: &[f64], bias: &[f64]) -> Vec<f64> {
     x.iter().enumerate().map(|(i, x)| x + bias[i % bias.len()]).collect()
 }
 
-pub fn embedding(table: &[f64], width: usize, ids: &[u32]) -> Vec<f64> {
+pub(crate) fn embedding(table: &[f64], width: usize, ids: &[u32]) -> Vec<f64> {
     ids.iter().flat_map(|&id| table[id as usize * width..][..width].iter().copied()).collect()
 }
 
-pub fn rms_norm(x: &[f64], weight: &[f64], eps: f64) -> Vec<f64> {
+pub(crate) fn rms_norm(x: &[f64], weight: &[f64], eps: f64) -> Vec<f64> {
     let row = |x: &[f64]| {
         let mean_square = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
         let scale = 1.0 / (mean_square + eps).sqrt();
@@ -41,7 +41,7 @@ pub fn rms_norm(x: &[f64], weight: &[f64], eps: f64) -> Vec<f64> {
     x.chunks(weight.len()).flat_map(row).collect()
 }
 
-pub fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64> {
+pub(crate) fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64> {
     let row = |x: &[f64]| {
         let mean = x.iter().sum::<f64>() / x.len() as f64;
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
@@ -52,7 +52,13 @@ pub fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64>
     x.chunks(weight.len()).flat_map(row).collect()
 }
 
-pub fn rope(x: &[f64], positions: &[u32], heads: usize, head_dim: usize, theta: f64) -> Vec<f64> {
+pub(crate) fn rope(
+    x: &[f64],
+    positions: &[u32],
+    heads: usize,
+    head_dim: usize,
+    theta: f64,
+) -> Vec<f64> {
     let half = head_dim / 2;
     let mut out = x.to_vec();
     for (row, &position) in out.chunks_mut(heads * head_dim).zip(positions) {
@@ -68,7 +74,7 @@ pub fn rope(x: &[f64], positions: &[u32], heads: usize, head_dim: usize, theta: 
     out
 }
 
-pub fn softmax(x: &[f64], cols: usize) -> Vec<f64> {
+pub(crate) fn softmax(x: &[f64], cols: usize) -> Vec<f64> {
     let row = |x: &[f64]| {
         let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = x.iter().map(|x| (x - max).exp()).sum();
@@ -77,16 +83,16 @@ pub fn softmax(x: &[f64], cols: usize) -> Vec<f64> {
     x.chunks(cols).flat_map(row).collect()
 }
 
-pub fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
+pub(crate) fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
     gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
 }
 
-pub fn gelu_tanh(x: &[f64]) -> Vec<f64> {
+pub(crate) fn gelu_tanh(x: &[f64]) -> Vec<f64> {
     let slope = (2.0 / std::f64::consts::PI).sqrt();
     x.iter().map(|x| 0.5 * x * (1.0 + (slope * (x + 0.044715 * x.powi(3))).tanh())).collect()
 }
 
-pub fn gelu_erf(x: &[f64]) -> Vec<f64> {
+pub(crate) fn gelu_erf(x: &[f64]) -> Vec<f64> {
     x.iter().map(|x| 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))).collect()
 }
 
@@ -101,7 +107,7 @@ fn erf(x: f64) -> f64 {
 }
 
 /// `ln softmax(row)[target]` of every row, 0 where the target is -100.
-pub fn log_probs(logits: &[f64], cols: usize, targets: &[i32]) -> Vec<f64> {
+pub(crate) fn log_probs(logits: &[f64], cols: usize, targets: &[i32]) -> Vec<f64> {
     let rows = logits.chunks(cols).zip(targets);
     rows.map(|(row, &target)| {
         if target == -100 {
@@ -114,21 +120,27 @@ pub fn log_probs(logits: &[f64], cols: usize, targets: &[i32]) -> Vec<f64> {
     .collect()
 }
 
-/// Sizes of an attention: `q: [batch * queries, heads * head_dim]`, `k, v: [batch * keys, kv_heads *
-/// head_dim]`, of which the first `len` of each sequence count.
+/// Sizes of an attention: `q: [batch * queries, heads * head_dim]`, `k, v: [batch * keys, kv_heads
+/// * head_dim]`, of which the first `len` of each sequence count.
 #[derive(Clone, Copy)]
-pub struct Attention {
-    pub batch: usize,
-    pub queries: usize,
-    pub keys: usize,
-    pub len: usize,
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub head_dim: usize,
+pub(crate) struct Attention {
+    pub(crate) batch: usize,
+    pub(crate) queries: usize,
+    pub(crate) keys: usize,
+    pub(crate) len: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_dim: usize,
 }
 
 /// `segments: [batch * keys]`; query `i` stands beside key `i + len - queries`.
-pub fn attention(sizes: Attention, q: &[f64], k: &[f64], v: &[f64], segments: &[u32]) -> Vec<f64> {
+pub(crate) fn attention(
+    sizes: Attention,
+    q: &[f64],
+    k: &[f64],
+    v: &[f64],
+    segments: &[u32],
+) -> Vec<f64> {
     let Attention { batch, queries, keys, len, heads, kv_heads, head_dim } = sizes;
     let mut out = vec![0.0; q.len()];
     for b in 0..batch {
