@@ -10,7 +10,7 @@ use danlu_kernels::cpu::attention::{
     attention, attention_backward,
 };
 use danlu_kernels::cpu::peak;
-use danlu_kernels::{Cpu, Element, Precision, bf16};
+use danlu_kernels::{Arena, Buffer, Cpu, Element, Precision, bf16};
 
 /// Name, `[B, Tq, Tk, H, K, Dh]`.
 const CASES: &[(&str, [usize; 6])] = &[
@@ -22,8 +22,8 @@ const CASES: &[(&str, [usize; 6])] = &[
     ("decode 8 x 1024", [8, 1, 1024, 6, 6, 64]),
 ];
 
-/// Rounds of a case, of which the fastest counts.
-const ROUNDS: usize = 12;
+/// How long a case is repeated; the fastest round counts.
+const SECONDS: f64 = 0.5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
@@ -61,8 +61,8 @@ fn case<E: Element>(cpu: &Cpu, precision: Precision, name: &str, sizes: [usize; 
         window,
     };
     let (wide, narrow) = (num_heads * head_dim, num_kv_heads * head_dim);
-    let [q, d_out] = [1, 2].map(|seed| numbers::<E>(batch * query_len * wide, seed));
-    let [k, v] = [3, 4].map(|seed| numbers::<E>(batch * key_len * narrow, seed));
+    let [q, d_out] = [1, 2].map(|seed| numbers::<E>(&cpu.arena, batch * query_len * wide, seed));
+    let [k, v] = [3, 4].map(|seed| numbers::<E>(&cpu.arena, batch * key_len * narrow, seed));
     let inputs = AttentionInputs {
         q: Rows::contiguous(&q, query_len, wide),
         k: Rows::contiguous(&k, key_len, narrow),
@@ -70,7 +70,7 @@ fn case<E: Element>(cpu: &Cpu, precision: Precision, name: &str, sizes: [usize; 
         segments: None,
         key_lens: None,
     };
-    let mut out = q.clone();
+    let mut out = cpu.arena.zeros::<E>(q.len());
     let mut lse = vec![0.0; batch * num_heads * query_len];
     let seen = query_len * (key_len - query_len) + query_len * (query_len + 1) / 2;
     let product = 2.0 * (batch * num_heads * head_dim * seen) as f64;
@@ -88,7 +88,7 @@ fn case<E: Element>(cpu: &Cpu, precision: Precision, name: &str, sizes: [usize; 
         lse: &lse,
         d_out: Rows::contiguous(&d_out, query_len, wide),
     };
-    let (mut d_q, mut d_k, mut d_v) = (q.clone(), k.clone(), v.clone());
+    let [mut d_q, mut d_k, mut d_v] = [&q, &k, &v].map(|x| cpu.arena.zeros::<E>(x.len()));
     let backward = || {
         let mut gradients = AttentionGradients {
             d_q: RowsMut::contiguous(&mut d_q, query_len, wide),
@@ -115,7 +115,8 @@ fn report(
     };
     let before = peak();
     let mut seconds = f64::INFINITY;
-    for _ in 0..ROUNDS {
+    let first = Instant::now();
+    while first.elapsed().as_secs_f64() < SECONDS {
         let start = Instant::now();
         run();
         seconds = seconds.min(start.elapsed().as_secs_f64());
@@ -130,13 +131,15 @@ fn report(
     );
 }
 
-/// Repeatable numbers between -1 and 1.
-fn numbers<E: Element>(len: usize, seed: u64) -> Vec<E> {
+/// Repeatable numbers between -1 and 1, in the memory that a training step uses.
+fn numbers<E: Element>(arena: &Arena, len: usize, seed: u64) -> Buffer<E> {
     let mut state = seed;
     let mut next = || {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         E::from_f32((state >> 40) as f32 / (1 << 23) as f32 - 1.0)
     };
-    (0..len).map(|_| next()).collect()
+    let mut buffer = arena.buffer(len);
+    buffer.iter_mut().for_each(|x| *x = next());
+    buffer
 }

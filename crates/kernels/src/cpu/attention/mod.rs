@@ -1,13 +1,15 @@
 //! Causal attention that never stores T x T numbers, forward and backward.
 //!
-//! `out_i = Σ_j softmax_j(scale * q_i · k_j) v_j` over the keys j that query i sees: `j <= i + (Tk -
-//! Tq)`, inside the window if there is one, in the same segment if there are segments. Query heads
-//! share key heads in groups of `H / K` (grouped-query attention). The forward keeps the running
-//! maximum and sum of each row and stores their log-sum-exp; the backward recomputes the
+//! `out_i = Σ_j softmax_j(scale * q_i · k_j) v_j` over the keys j that query i sees: `j <= i + (Tk
+//! - Tq)`, inside the window if there is one, in the same segment if there are segments. Query
+//! heads share key heads in groups of `H / K` (grouped-query attention). The forward keeps the
+//! running maximum and sum of each row and stores their log-sum-exp; the backward recomputes the
 //! probabilities from it. See Dao, "FlashAttention-2", arXiv:2307.08691.
 #![allow(unsafe_code)]
 
 mod backward;
+mod block;
+mod decode;
 mod forward;
 mod level;
 mod raw;
@@ -159,7 +161,11 @@ pub fn attention<E: Element>(
     out.check("out", shape.query_shape());
     check_lse(shape, lse);
     let problem = inputs.problem(cpu, shape);
-    let work = Forward { problem, out: RawRows::new_mut(out), lse: SharedMut::new(lse) };
+    let (out, lse) = (RawRows::new_mut(out), SharedMut::new(lse));
+    if shape.query_len <= decode::QUERIES_MAX {
+        return decode::attention(&problem, out, lse);
+    }
+    let work = Forward { problem, out, lse };
     run_tasks(cpu, precision, &work, work.tasks());
 }
 

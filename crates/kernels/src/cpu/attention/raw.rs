@@ -1,6 +1,7 @@
 //! Rows by address, of f32 or bf16: how operands enter scratch memory and results leave it.
 
 use std::any::TypeId;
+use std::ops::Range;
 
 use super::rows::{Rows, RowsMut};
 use super::vector::{Unit, Vector};
@@ -100,7 +101,7 @@ impl RawRow {
         unsafe {
             if from + U::V::LANES <= width {
                 return match self.bf16 {
-                    true => U::V::store_bf16(x, self.start.cast::<bf16>().add(from)),
+                    true => U::store_bf16(x, self.start.cast::<bf16>().add(from)),
                     false => U::V::store(x, self.start.cast::<f32>().add(from)),
                 };
             }
@@ -115,16 +116,35 @@ impl RawRow {
         }
     }
 
+    /// Asks for the memory of `width` elements ahead of their use.
+    #[inline(always)]
+    fn fetch<V: Vector>(self, width: usize) {
+        let bytes = width * if self.bf16 { 2 } else { 4 };
+        for line in (0..bytes).step_by(64) {
+            V::fetch(self.start.wrapping_add(line));
+        }
+    }
+
     /// Copies `width` elements into `units` units, zeros behind them.
     ///
     /// # Safety
     /// As for [`Vector`]; `units` is a multiple of the lanes and holds `width` elements.
     #[inline(always)]
     pub(super) unsafe fn stage<U: Unit>(self, width: usize, to: *mut f32, units: usize) {
-        let lanes = U::V::LANES;
-        for from in (0..units * U::DEPTH).step_by(lanes) {
+        let (lanes, ready) = (U::V::LANES, if self.bf16 { U::IS_BF16 } else { U::IS_F32 });
+        for unit in (0..units).step_by(lanes) {
+            let first = unit * U::DEPTH;
             // SAFETY: passed on to the caller.
-            unsafe { U::store(self.load(from, width), to.add(from / U::DEPTH)) }
+            unsafe {
+                if ready && first + lanes * U::DEPTH <= width {
+                    U::V::store(U::V::load(self.start.cast::<f32>().add(unit)), to.add(unit));
+                    continue;
+                }
+                for part in 0..U::DEPTH {
+                    let x = self.load(first + part * lanes, width);
+                    U::store(x, to.add(unit + part * lanes / U::DEPTH));
+                }
+            }
         }
     }
 
@@ -166,6 +186,21 @@ pub(super) unsafe fn stage_rows<U: Unit>(
             } else {
                 to.write_bytes(0, units);
             }
+        }
+    }
+}
+
+/// Asks for the memory of a head's rows ahead of their use.
+#[inline(always)]
+pub(super) fn fetch_rows<V: Vector, const N: usize>(
+    from: [RawRows; N],
+    (b, column): (usize, usize),
+    rows: Range<usize>,
+    width: usize,
+) {
+    for t in rows {
+        for from in from {
+            from.at(b, t, column).fetch::<V>(width);
         }
     }
 }

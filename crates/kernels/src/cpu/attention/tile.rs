@@ -103,14 +103,14 @@ unsafe fn load<V: Vector, const ROWS: usize, const VECTORS: usize>(
 /// As for [`Vector`].
 #[inline(always)]
 pub(super) unsafe fn store<V: Vector, const ROWS: usize, const VECTORS: usize>(
-    sums: Sums<V, ROWS, VECTORS>,
+    sums: &Sums<V, ROWS, VECTORS>,
     to: *mut f32,
     stride: usize,
 ) {
-    for (r, row) in sums.into_iter().enumerate() {
-        for (c, sum) in row.into_iter().enumerate() {
+    for (r, row) in sums.iter().enumerate() {
+        for (c, sum) in row.iter().enumerate() {
             // SAFETY: passed on to the caller.
-            unsafe { V::store(sum, to.add(r * stride + c * V::LANES)) }
+            unsafe { V::store(*sum, to.add(r * stride + c * V::LANES)) }
         }
     }
 }
@@ -150,7 +150,7 @@ unsafe fn add_tile<U: Unit, const ROWS: usize, const VECTORS: usize>(
     // SAFETY: passed on to the caller.
     unsafe {
         let sums = load::<U::V, ROWS, VECTORS>(to, stride);
-        store(multiply::<U, ROWS, VECTORS>(sums, left, right, depth), to, stride);
+        store(&multiply::<U, ROWS, VECTORS>(sums, left, right, depth), to, stride);
     }
 }
 

@@ -16,8 +16,6 @@ use crate::{Element, bf16};
 /// must be valid for `LANES` elements of any alignment.
 pub(super) trait Vector: Copy {
     const LANES: usize;
-    /// The exponent at which [`Vector::scale`] gives zero.
-    const LOWEST: f32;
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(x: Self, to: *mut f32);
@@ -32,10 +30,10 @@ pub(super) trait Vector: Copy {
     unsafe fn mul_add(a: Self, b: Self, c: Self) -> Self;
     /// The larger; `b` if either is NaN.
     unsafe fn max(a: Self, b: Self) -> Self;
-    /// The nearest integers; any value for magnitudes beyond 2^22.
-    unsafe fn round(x: Self) -> Self;
-    /// `x * 2^n` for x in [0.5, 2] and an integer n from `LOWEST`, where it is zero, to 128.
-    unsafe fn scale(x: Self, n: Self) -> Self;
+    /// `x - floor(x)`, and any finite number for minus infinity.
+    unsafe fn fraction(x: Self) -> Self;
+    /// `a * 2^floor(x)` for x up to 128; zero for minus infinity.
+    unsafe fn scale(a: Self, x: Self) -> Self;
     /// The sum of all lanes.
     unsafe fn sum(x: Self) -> f32;
     /// The largest lane.
@@ -44,6 +42,9 @@ pub(super) trait Vector: Copy {
     unsafe fn keep_range(x: Self, low: i32, high: i32, otherwise: Self) -> Self;
     /// Lane `l` if `ids[l] == id`, else `otherwise`.
     unsafe fn keep_equal(x: Self, ids: *const u32, id: u32, otherwise: Self) -> Self;
+    /// Asks for a cache line ahead of its use; any address will do.
+    #[inline(always)]
+    fn fetch(_line: *const u8) {}
     /// Transposes `LANES` rows of `LANES` f32, `stride` apart, into rows `to_stride` apart.
     unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize);
 }
@@ -56,38 +57,45 @@ pub(super) trait Unit {
     type V: Vector;
     /// Elements of the sum in a unit.
     const DEPTH: usize;
-    /// Coefficients of the polynomial for 2^x on [-1/2, 1/2], highest power first: a minimax fit
-    /// of the relative error by Lawson's iteration.
+    /// Whether elements in memory are units as they lie, if they are bf16 and if they are f32.
+    const IS_BF16: bool;
+    const IS_F32: bool;
+    /// Coefficients of the polynomial for 2^x on [0, 1], highest power first: a minimax fit of the
+    /// relative error by Lawson's iteration.
     const EXP2: &'static [f32];
     /// `a * b + c` for units a and b.
     unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Writes `LANES / DEPTH` units that hold x.
     unsafe fn store(x: Self::V, to: *mut f32);
+    /// Writes `LANES` results as bf16.
+    #[inline(always)]
+    unsafe fn store_bf16(x: Self::V, to: *mut bf16) {
+        // SAFETY: the caller has the level and the room.
+        unsafe { Self::V::store_bf16(x, to) }
+    }
     /// From `DEPTH` rows, `stride` units apart, takes `LANES` elements of each and writes `LANES`
     /// units that each hold a column.
     unsafe fn interleave(from: *const f32, stride: usize, to: *mut f32);
 }
 
-/// Relative error 1.6e-7.
+/// Relative error 1.5e-7.
 const EXP2_F32: &[f32] =
-    &[0.001_327_647_2, 0.009_675_541, 0.055_507_13, 0.240_221_2, 0.693_146_94, 1.000_000_1];
-/// Relative error 2.6e-6: a thousandth of what rounding to bf16 loses.
+    &[0.001_877_576_7, 0.008_989_34, 0.055_826_318, 0.240_153_61, 0.693_153_1, 0.999_999_94];
+/// Relative error 2.7e-6: a thousandth of what rounding to bf16 loses.
 pub(super) const EXP2_BF16: &[f32] =
-    &[0.009_570_102, 0.055_917_86, 0.240_247_44, 0.693_121_8, 0.999_999_3];
+    &[0.013_534_168, 0.052_011_46, 0.241_442_75, 0.693_003_83, 1.000_002_6];
 
 /// 2^x for x up to 128, zero for minus infinity; NaN stays NaN.
 #[inline(always)]
 pub(super) unsafe fn exp2<U: Unit>(x: U::V) -> U::V {
     // SAFETY: the caller has the level.
     unsafe {
-        let x = U::V::max(U::V::splat(U::V::LOWEST), x);
-        let n = U::V::round(x);
-        let fraction = U::V::sub(x, n);
+        let fraction = U::V::fraction(x);
         let mut power = U::V::splat(U::EXP2[0]);
         for c in &U::EXP2[1..] {
             power = U::V::mul_add(power, fraction, U::V::splat(*c));
         }
-        U::V::scale(power, n)
+        U::V::scale(power, x)
     }
 }
 
@@ -100,6 +108,8 @@ pub(super) struct Rounded<V>(PhantomData<V>);
 impl<V: Vector> Unit for Single<V> {
     type V = V;
     const DEPTH: usize = 1;
+    const IS_BF16: bool = false;
+    const IS_F32: bool = true;
     const EXP2: &'static [f32] = EXP2_F32;
 
     #[inline(always)]
@@ -124,6 +134,8 @@ impl<V: Vector> Unit for Single<V> {
 impl<V: Vector> Unit for Rounded<V> {
     type V = V;
     const DEPTH: usize = 1;
+    const IS_BF16: bool = false;
+    const IS_F32: bool = false;
     const EXP2: &'static [f32] = EXP2_BF16;
 
     #[inline(always)]
@@ -153,8 +165,17 @@ impl<V: Vector> Unit for Rounded<V> {
 #[derive(Clone, Copy)]
 pub(super) struct Portable([f32; 8]);
 
-/// 1.5 * 2^23: adding it rounds a small number to an integer.
-const ROUND: f32 = 12_582_912.0;
+/// `floor(x)`, -127 from -126 down, and what is left of x; NaN stays NaN in the latter.
+#[inline(always)]
+fn split(x: f32) -> (i32, f32) {
+    /// 1.5 * 2^23: adding it rounds a small number to an integer, held in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    // Half an integer, so that it is not rounded further down.
+    let x = if x < -126.5 { -126.5 } else { x };
+    let rounded = (x - 0.5) + ROUND;
+    let floor = rounded.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
+    (floor, x - (rounded - ROUND))
+}
 
 impl Portable {
     #[inline(always)]
@@ -166,7 +187,6 @@ impl Portable {
 // SAFETY of the blocks below: pointers are valid for eight elements by the trait's contract.
 impl Vector for Portable {
     const LANES: usize = 8;
-    const LOWEST: f32 = -127.0;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -223,17 +243,13 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn round(x: Self) -> Self {
-        Self(x.0.map(|x| (x + ROUND) - ROUND))
+    unsafe fn fraction(x: Self) -> Self {
+        Self(x.0.map(|x| split(x).1))
     }
 
     #[inline(always)]
-    unsafe fn scale(x: Self, n: Self) -> Self {
-        // The exponent of `n + ROUND` is fixed, so its low bits are those of the integer n.
-        let power = |n: f32| {
-            f32::from_bits((n + ROUND).to_bits().wrapping_sub(ROUND.to_bits() - 127) << 23)
-        };
-        Self::map2(x, n, |x, n| x * power(n))
+    unsafe fn scale(a: Self, x: Self) -> Self {
+        Self::map2(a, x, |a, x| a * f32::from_bits((split(x).0 + 127).cast_unsigned() << 23))
     }
 
     #[inline(always)]

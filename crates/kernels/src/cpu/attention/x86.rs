@@ -29,7 +29,6 @@ macro_rules! functions {
 
 impl Vector for F32x16 {
     const LANES: usize = 16;
-    const LOWEST: f32 = -200.0;
     functions! {
         fn splat(x: f32) -> Self = Self(_mm512_set1_ps(x));
         fn load(from: *const f32) -> Self = Self(_mm512_loadu_ps(from));
@@ -55,9 +54,9 @@ impl Vector for F32x16 {
         fn mul(a: Self, b: Self) -> Self = Self(_mm512_mul_ps(a.0, b.0));
         fn mul_add(a: Self, b: Self, c: Self) -> Self = Self(_mm512_fmadd_ps(a.0, b.0, c.0));
         fn max(a: Self, b: Self) -> Self = Self(_mm512_max_ps(a.0, b.0));
-        fn round(x: Self) -> Self =
-            Self(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x.0));
-        fn scale(x: Self, n: Self) -> Self = Self(_mm512_scalef_ps(x.0, n.0));
+        fn fraction(x: Self) -> Self =
+            Self(_mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x.0));
+        fn scale(a: Self, x: Self) -> Self = Self(_mm512_scalef_ps(a.0, x.0));
         fn sum(x: Self) -> f32 = _mm512_reduce_add_ps(x.0);
         fn largest(x: Self) -> f32 = _mm512_reduce_max_ps(x.0);
         fn keep_range(x: Self, low: i32, high: i32, otherwise: Self) -> Self = {
@@ -70,6 +69,12 @@ impl Vector for F32x16 {
             let equal = _mm512_cmpeq_epi32_mask(ids, _mm512_set1_epi32(id as i32));
             Self(_mm512_mask_mov_ps(otherwise.0, equal, x.0))
         };
+    }
+
+    #[inline(always)]
+    fn fetch(line: *const u8) {
+        // SAFETY: a prefetch of any address is harmless, and every x86-64 CPU has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
     }
 
     #[inline(always)]
@@ -119,6 +124,8 @@ impl Vector for F32x16 {
 impl Unit for Bf16Pairs {
     type V = F32x16;
     const DEPTH: usize = 2;
+    const IS_BF16: bool = true;
+    const IS_F32: bool = false;
     const EXP2: &'static [f32] = EXP2_BF16;
     functions! {
         fn multiply_add(a: F32x16, b: F32x16, c: F32x16) -> F32x16 = {
@@ -131,6 +138,7 @@ impl Unit for Bf16Pairs {
             let narrow = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x.0));
             _mm256_storeu_si256(to.cast(), narrow)
         };
+        fn store_bf16(x: F32x16, to: *mut bf16) = Self::store(x, to.cast());
         fn interleave(from: *const f32, stride: usize, to: *mut f32) = {
             let first = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
             let second = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.add(stride).cast()));
@@ -142,7 +150,6 @@ impl Unit for Bf16Pairs {
 
 impl Vector for F32x8 {
     const LANES: usize = 8;
-    const LOWEST: f32 = -127.0;
     functions! {
         fn splat(x: f32) -> Self = Self(_mm256_set1_ps(x));
         fn load(from: *const f32) -> Self = Self(_mm256_loadu_ps(from));
@@ -168,12 +175,14 @@ impl Vector for F32x8 {
         fn mul(a: Self, b: Self) -> Self = Self(_mm256_mul_ps(a.0, b.0));
         fn mul_add(a: Self, b: Self, c: Self) -> Self = Self(_mm256_fmadd_ps(a.0, b.0, c.0));
         fn max(a: Self, b: Self) -> Self = Self(_mm256_max_ps(a.0, b.0));
-        fn round(x: Self) -> Self =
-            Self(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x.0));
-        fn scale(x: Self, n: Self) -> Self = {
-            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.0), _mm256_set1_epi32(127));
-            let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
-            Self(_mm256_mul_ps(x.0, power))
+        fn fraction(x: Self) -> Self = {
+            let x = _mm256_max_ps(_mm256_set1_ps(-127.0), x.0);
+            Self(_mm256_sub_ps(x, _mm256_floor_ps(x)))
+        };
+        fn scale(a: Self, x: Self) -> Self = {
+            let floor = _mm256_floor_ps(_mm256_max_ps(_mm256_set1_ps(-127.0), x.0));
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(floor), _mm256_set1_epi32(127));
+            Self(_mm256_mul_ps(a.0, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))))
         };
         fn sum(x: Self) -> f32 = {
             let four = _mm_add_ps(_mm256_castps256_ps128(x.0), _mm256_extractf128_ps::<1>(x.0));
@@ -198,6 +207,12 @@ impl Vector for F32x8 {
             let equal = _mm256_cmpeq_epi32(ids, _mm256_set1_epi32(id as i32));
             Self(_mm256_blendv_ps(otherwise.0, x.0, _mm256_castsi256_ps(equal)))
         };
+    }
+
+    #[inline(always)]
+    fn fetch(line: *const u8) {
+        // SAFETY: a prefetch of any address is harmless, and every x86-64 CPU has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
     }
 
     #[inline(always)]
