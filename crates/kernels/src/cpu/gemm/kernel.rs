@@ -2,23 +2,19 @@
 //!
 //! A [`Kernel`] is chosen once by instruction level and precision. Operands are cut into *panels*:
 //! a left panel holds up to [`Kernel::rows`] rows, a right panel up to [`Kernel::cols`] columns.
-//! Along the depth K a packed panel is a sequence of 32-bit *units*: one f32, or for `vdpbf16ps` a
-//! pair of consecutive bf16. A packed right panel is `[units][cols]`, a packed left panel
-//! `[units][left_lanes]`; lanes and depth beyond the matrix are zeros.
-#![allow(unsafe_code)]
-
-use std::ops::Range;
+//! Along the depth K they are sequences of 32-bit *units*: one f32, or for `vdpbf16ps` a pair of
+//! consecutive bf16. A packed right panel is `[units][cols]`. A left panel is read where it lies in
+//! memory if its rows already consist of units, or else copied: to rows of units, or, if it is
+//! stored as its transpose, to a packed panel `[units][left_lanes]`.
 
 use super::matrix::{Elements, Matrix};
-use super::pack::{self, Source};
 use super::tile::RawTile;
-use crate::bf16;
 use crate::element::Precision;
 use crate::simd::Simd;
 
-/// What a 32-bit unit of a packed panel holds.
+/// What a 32-bit unit holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(super) enum Format {
     /// One f32.
     F32,
     /// One f32 that was rounded to bf16: bf16 products on a CPU without bf16 instructions.
@@ -29,76 +25,49 @@ pub(crate) enum Format {
 
 /// The micro-kernel of an instruction level and a precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kernel {
+pub(super) struct Kernel {
     simd: Simd,
     format: Format,
     /// Most rows of a tile.
-    pub(crate) rows: usize,
+    pub(super) rows: usize,
     /// Columns of a right panel, and most columns of a tile.
-    pub(crate) cols: usize,
+    pub(super) cols: usize,
     /// Lanes of a packed left panel, at least `rows`.
-    pub(crate) left_lanes: usize,
+    pub(super) left_lanes: usize,
 }
 
-/// The left operand of a tile.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Left<'a> {
-    /// A panel made by [`Kernel::pack_left`].
-    Packed(&'a [u32]),
-    /// Rows in memory, `stride` elements apart; only where [`Kernel::reads_f32_rows`]. With
-    /// `Precision::Bf16` the numbers must already be rounded to bf16.
-    RowsF32(&'a [f32], usize),
-    /// Rows in memory, `stride` elements apart; only where [`Kernel::reads_bf16_rows`].
-    RowsBf16(&'a [bf16], usize),
-}
-
-/// An f32 tile `[rows, cols]` to write: `out = scale * product`, added to what is there if
-/// `accumulate`. `rows` and `cols` are at most the kernel's.
-#[derive(Debug)]
-pub(crate) struct Tile<'a> {
-    /// Row-major, `stride` elements from one row to the next.
-    pub(crate) out: &'a mut [f32],
-    /// Elements between rows.
-    pub(crate) stride: usize,
-    /// Rows of the tile.
-    pub(crate) rows: usize,
-    /// Columns of the tile.
-    pub(crate) cols: usize,
-    /// Add to the tile instead of overwriting it.
-    pub(crate) accumulate: bool,
-    /// Multiplies the product.
-    pub(crate) scale: f32,
-}
-
-/// The left operand by address: a row is `row_stride` bytes from the next, and `packed` says that
-/// it is a packed panel (then `row_stride` is four).
+/// The left operand by address.
 #[derive(Clone, Copy)]
 pub(super) struct RawLeft {
     pub(super) start: *const u8,
+    /// Bytes from one row to the next; four in a packed panel.
     pub(super) row_stride: usize,
+    /// A packed panel, not rows.
     pub(super) packed: bool,
 }
 
-// SAFETY: only read through, while the matrix it came from is borrowed.
+// SAFETY: only read through, while the memory it points to is borrowed.
 unsafe impl Sync for RawLeft {}
 
 impl RawLeft {
-    /// The rows of a matrix as stored.
-    pub(super) fn rows(a: &Matrix<'_>) -> Self {
-        let row_stride = a.stride * a.elements.size();
-        Self { start: a.elements.as_bytes_ptr(), row_stride, packed: false }
+    /// The rows of a matrix as stored, from `row` and `depth` on.
+    pub(super) fn rows(a: &Matrix<'_>, row: usize, depth: usize) -> Self {
+        let size = a.elements.size();
+        let start = a.elements.as_bytes_ptr().wrapping_add((row * a.stride + depth) * size);
+        Self { start, row_stride: a.stride * size, packed: false }
     }
 }
 
 /// Elements of the largest tile of any kernel.
-pub(crate) const TILE_MAX: usize = 14 * 32;
+pub(super) const TILE_MAX: usize = 14 * 32;
 
-/// Most panels that [`Kernel::pack_right_panels`] packs at once.
-pub(super) const RIGHT_PANELS: usize = 8;
+/// Panels that are written side by side lie this much further apart than they are long, so that
+/// they do not all start in the same set of a cache: four cache lines, in units.
+const PAD: usize = 64;
 
 impl Kernel {
     /// The fastest kernel of a level.
-    pub(crate) fn new(simd: Simd, precision: Precision) -> Self {
+    pub(super) fn new(simd: Simd, precision: Precision) -> Self {
         let format = match precision {
             Precision::F32 => Format::F32,
             Precision::Bf16 if simd >= Simd::Avx512Bf16 => Format::Bf16Pairs,
@@ -112,25 +81,15 @@ impl Kernel {
         Self { simd, format, rows, cols, left_lanes }
     }
 
-    pub(crate) fn simd(&self) -> Simd {
+    pub(super) fn simd(&self) -> Simd {
         self.simd
     }
 
-    pub(crate) fn format(&self) -> Format {
+    pub(super) fn format(&self) -> Format {
         self.format
     }
 
-    /// Whether [`Left::RowsBf16`] can be multiplied without packing.
-    pub(crate) fn reads_bf16_rows(&self) -> bool {
-        self.format == Format::Bf16Pairs
-    }
-
-    /// Whether [`Left::RowsF32`] can be multiplied without packing.
-    pub(crate) fn reads_f32_rows(&self) -> bool {
-        !self.reads_bf16_rows()
-    }
-
-    /// Whether the rows of `a` can be multiplied as they are, without packing or conversion.
+    /// Whether the rows of `a` consist of units: they can be multiplied where they are.
     pub(super) fn reads_rows_of(&self, a: &Matrix<'_>) -> bool {
         let same_type = match a.elements {
             Elements::F32(_) => self.format == Format::F32,
@@ -140,133 +99,39 @@ impl Kernel {
     }
 
     /// Depth elements in one unit.
-    pub(crate) fn unit(&self) -> usize {
+    pub(super) fn unit(&self) -> usize {
         if self.format == Format::Bf16Pairs { 2 } else { 1 }
     }
 
     /// Units that hold `k` depth elements.
-    pub(crate) fn units(&self, k: usize) -> usize {
+    pub(super) fn units(&self, k: usize) -> usize {
         k.div_ceil(self.unit())
     }
 
-    /// Units (32 bits each) of a packed left panel of depth `k`.
-    pub(crate) fn left_len(&self, k: usize) -> usize {
-        self.units(k) * self.left_lanes
+    /// Units from one packed left panel of depth `k` to the next.
+    pub(super) fn left_stride(&self, k: usize) -> usize {
+        self.units(k) * self.left_lanes + PAD
     }
 
-    /// Units (32 bits each) of a packed right panel of depth `k`.
-    pub(crate) fn right_len(&self, k: usize) -> usize {
-        self.units(k) * self.cols
+    /// Units from one row of units of depth `k` to the next: whole cache lines, and an odd number
+    /// of them so that rows do not all start in the same set of a cache.
+    pub(super) fn row_stride(&self, k: usize) -> usize {
+        (self.units(k).div_ceil(16) | 1) * 16
     }
 
-    /// Packs `rows` (at most [`Kernel::rows`]) of `a [M, K]` over `depth` into a left panel of
-    /// `left_len(depth.len())` units.
-    pub(crate) fn pack_left(
-        &self,
-        a: &Matrix<'_>,
-        rows: Range<usize>,
-        depth: Range<usize>,
-        out: &mut [u32],
-    ) {
-        assert!(rows.len() <= self.rows, "a left panel has at most {} rows", self.rows);
-        pack::panel(self, Source::left(a, rows, depth), self.left_lanes, out);
+    /// Units from one packed right panel of depth `k` to the next.
+    pub(super) fn right_stride(&self, k: usize) -> usize {
+        self.units(k) * self.cols + PAD
     }
 
-    /// Packs the rows of several left panels at once; panel `i` holds rows `cuts[i] ..
-    /// cuts[i + 1]` of `a [M, K]`, counted from `first`.
-    pub(super) fn pack_left_panels(
-        &self,
-        a: &Matrix<'_>,
-        (first, cuts): (usize, &[usize]),
-        depth: Range<usize>,
-        out: &mut [u32],
-    ) {
-        let rows = first..first + cuts[cuts.len() - 1];
-        pack::panels(self, Source::left(a, rows, depth), cuts, self.left_lanes, out);
-    }
-
-    /// Packs several right panels at once: all of `columns` of `b [K, N]` over `depth`.
-    pub(super) fn pack_right_panels(
-        &self,
-        b: &Matrix<'_>,
-        columns: Range<usize>,
-        depth: Range<usize>,
-        out: &mut [u32],
-    ) {
-        let mut cuts = [0; RIGHT_PANELS + 1];
-        let panels = columns.len().div_ceil(self.cols);
-        for (panel, cut) in cuts.iter_mut().enumerate() {
-            *cut = (panel * self.cols).min(columns.len());
-        }
-        pack::panels(self, Source::right(b, columns, depth), &cuts[..=panels], self.cols, out);
-    }
-
-    /// Packs `columns` (at most [`Kernel::cols`]) of `b [K, N]` over `depth` into a right panel of
-    /// `right_len(depth.len())` units.
-    pub(crate) fn pack_right(
-        &self,
-        b: &Matrix<'_>,
-        columns: Range<usize>,
-        depth: Range<usize>,
-        out: &mut [u32],
-    ) {
-        pack::panel(self, Source::right(b, columns, depth), self.cols, out);
-    }
-
-    /// `tile = scale * left * right (+ tile)` over depth `k`.
-    ///
-    /// # Panics
-    /// When an operand is too short for the tile, or the left rows are of a type that this kernel
-    /// does not read.
-    pub(crate) fn multiply(&self, left: Left<'_>, right: &[u32], k: usize, tile: &mut Tile<'_>) {
-        let (rows, cols) = (tile.rows, tile.cols);
-        assert!(rows <= self.rows && cols <= self.cols, "a tile of {rows} x {cols} is too large");
-        assert!(right.len() >= self.right_len(k), "the right panel is shorter than depth {k}");
-        if rows == 0 || cols == 0 {
-            return;
-        }
-        let holds = |len: usize, stride: usize, cols: usize| (rows - 1) * stride + cols <= len;
-        assert!(holds(tile.out.len(), tile.stride, cols), "the tile reaches beyond its memory");
-        let left = match left {
-            Left::Packed(panel) => {
-                assert!(panel.len() >= self.left_len(k), "the left panel is shorter than {k}");
-                RawLeft { start: panel.as_ptr().cast(), row_stride: 4, packed: true }
-            }
-            Left::RowsF32(slice, stride) => {
-                assert!(self.reads_f32_rows() && holds(slice.len(), stride, k));
-                RawLeft { start: slice.as_ptr().cast(), row_stride: stride * 4, packed: false }
-            }
-            Left::RowsBf16(slice, stride) => {
-                assert!(self.reads_bf16_rows() && holds(slice.len(), stride, k));
-                RawLeft { start: slice.as_ptr().cast(), row_stride: stride * 2, packed: false }
-            }
-        };
-        let out: *mut u8 = tile.out.as_mut_ptr().cast();
-        let raw = RawTile {
-            out,
-            out_stride: tile.stride * 4,
-            out_bf16: false,
-            add: if tile.accumulate { out } else { std::ptr::null() },
-            add_stride: tile.stride * 4,
-            add_bf16: false,
-            bias: std::ptr::null(),
-            scale: tile.scale,
-            rows,
-            cols,
-        };
-        // SAFETY: the assertions above hold every operand to the tile's shape, and `Cpu` exists
-        // only at a level that this machine has.
-        unsafe { self.multiply_raw(left, right.as_ptr(), k, &raw) }
-    }
-
-    /// The same by address, for tiles of any type.
+    /// Writes one tile.
     ///
     /// # Safety
-    /// `left` holds `tile.rows` rows of depth `k`, `right` a panel of depth `k`, the tile's
+    /// `left` holds `tile.rows` rows of depth `k`, `right` a packed panel of depth `k`, the tile's
     /// pointers are valid for its shape, `1 <= tile.rows <= self.rows`,
     /// `1 <= tile.cols <= self.cols`, and the CPU has the kernel's level.
     #[inline]
-    pub(super) unsafe fn multiply_raw(
+    pub(super) unsafe fn multiply(
         &self,
         left: RawLeft,
         right: *const u32,
@@ -286,7 +151,7 @@ impl Kernel {
                 }
                 #[cfg(target_arch = "x86_64")]
                 Simd::Avx2 => super::micro_avx2::multiply_f32(left, right, k, tile),
-                _ => super::micro_portable::multiply_f32(left, right, k, tile),
+                _ => unreachable!("products without own vector code do not use tiles"),
             }
         }
     }

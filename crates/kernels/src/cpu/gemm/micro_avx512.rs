@@ -160,6 +160,7 @@ unsafe fn multiply<A: Arithmetic, const R: usize, const PACKED: bool>(
     // anywhere.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); 2]; R];
+        prefetch_output::<R>(tile);
         for _ in 0..units {
             _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * COLS).cast());
             _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * COLS + 16).cast());
@@ -184,6 +185,22 @@ unsafe fn multiply<A: Arithmetic, const R: usize, const PACKED: bool>(
         }
         store::<A, R>(&sums, tile);
     }
+}
+
+/// Asks for the tile's lines for writing: they arrive while the sums are computed, even from the
+/// cache of another core.
+#[inline(always)]
+fn prefetch_output<const R: usize>(tile: &RawTile) {
+    let bytes = if tile.out_bf16 { 2 } else { 4 } * tile.cols;
+    each_row!(R, row, {
+        let to = tile.out.wrapping_add(row * tile.out_stride);
+        // SAFETY: a prefetch may be given any address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_ET0>(to.cast());
+            _mm_prefetch::<_MM_HINT_ET0>(to.wrapping_add(bytes / 2).cast());
+            _mm_prefetch::<_MM_HINT_ET0>(to.wrapping_add(bytes - 1).cast());
+        }
+    });
 }
 
 #[inline(always)]

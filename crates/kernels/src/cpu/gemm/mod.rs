@@ -22,26 +22,25 @@ mod matrix;
 mod micro_avx2;
 #[cfg(target_arch = "x86_64")]
 mod micro_avx512;
-mod micro_portable;
 mod pack;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx512;
 mod packed;
 mod portable;
+mod scratch;
 mod skinny;
 pub mod speed;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-#[allow(unused_imports)] // The kernels of other operations build on these.
-pub(crate) use kernel::{Kernel, Left, Tile};
 pub use matrix::{Elements, ElementsMut, Matrix, MatrixMut};
 pub use packed::Packed;
 
 use crate::Cpu;
 use crate::element::Precision;
 use crate::simd::Simd;
+use kernel::Kernel;
 
 /// The right-hand matrix `[K, N]`: in memory, or packed before.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +96,7 @@ pub fn gemm(
     epilogue: &Epilogue<'_>,
 ) {
     check(precision, a, b, c, epilogue);
-    let ((m, k), n) = (a.shape(), c.cols);
+    let ((m, _), n) = (a.shape(), c.cols);
     if m == 0 || n == 0 {
         return;
     }
@@ -110,7 +109,7 @@ pub fn gemm(
         return portable::gemm(cpu, precision, a, b, &output);
     }
     if m <= kernel.rows {
-        return skinny::gemm(cpu, &kernel, a, b, (k, n), &output);
+        return skinny::gemm(cpu, &kernel, a, b, &output);
     }
     match b {
         Right::Packed(packed) => blocked::gemm(cpu, a, packed, &output),
@@ -188,4 +187,17 @@ impl<'a> Output<'a> {
         };
         Self { tile, lifetime: std::marker::PhantomData }
     }
+}
+
+/// Asks for a cache line to be brought to L2; the address may be any.
+#[inline(always)]
+fn prefetch_l2(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch may be given any address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }

@@ -1,7 +1,8 @@
 //! A right-hand matrix packed once and multiplied many times: weights of a step, or of a model.
 
-use super::kernel::{Format, Kernel, RIGHT_PANELS};
+use super::kernel::{Format, Kernel};
 use super::matrix::{Elements, Matrix};
+use super::pack::{Layout, Panels, Source, pack};
 use crate::Cpu;
 use crate::arena::Buffer;
 use crate::bf16;
@@ -9,9 +10,11 @@ use crate::element::{Element, Precision};
 use crate::par::SharedMut;
 use crate::simd::Simd;
 
-/// Most depth that is summed before a tile goes back to memory: a right panel of this depth fits
-/// in L1 or streams from L2, and a block of some hundred columns fits in L2.
-const DEPTH_MAX_BYTES: usize = 2048;
+/// Most units that are summed before a tile goes back to memory: a left panel of this depth takes
+/// half of L1.
+const DEPTH_MAX_UNITS: usize = 512;
+/// Panels that one task packs: neighbouring columns are read together.
+const PANELS_OF_A_TASK: usize = 16;
 
 /// A right-hand matrix `[K, N]`, packed for one precision and instruction level.
 ///
@@ -19,22 +22,50 @@ const DEPTH_MAX_BYTES: usize = 2048;
 /// can only be used with the precision it was packed for, on a [`Cpu`] of the same level.
 #[derive(Debug)]
 pub struct Packed {
-    kernel: Kernel,
     precision: Precision,
+    places: Places,
+    /// Panels at their places; at the portable level the plain rows `[K, N]`.
+    units: Buffer<u32>,
+}
+
+/// Where panels lie: depth blocks one after another, in each its panels one after another.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    kernel: Kernel,
     k: usize,
     n: usize,
     depth_block: usize,
-    /// Depth blocks one after another; each holds its panels one after another. At the portable
-    /// level the plain rows `[K, N]`.
-    units: Buffer<u32>,
 }
 
 /// How the depth K is cut into blocks: a function of K and the kernel alone, so that sums have the
 /// same order wherever a product is computed.
 pub(super) fn depth_block(kernel: &Kernel, k: usize) -> usize {
-    let most = DEPTH_MAX_BYTES / 4 * kernel.unit();
+    let most = DEPTH_MAX_UNITS * kernel.unit();
     let blocks = k.div_ceil(most).max(1);
     k.div_ceil(blocks).next_multiple_of(kernel.unit()).max(kernel.unit())
+}
+
+impl Places {
+    fn new(kernel: Kernel, (k, n): (usize, usize)) -> Self {
+        Self { kernel, k, n, depth_block: depth_block(&kernel, k) }
+    }
+
+    fn panels(&self) -> usize {
+        self.n.div_ceil(self.kernel.cols)
+    }
+
+    /// The first unit of a panel of the depth block that starts at `depth`.
+    fn start(&self, depth: usize, panel: usize) -> usize {
+        let stride = self.kernel.right_stride(self.depth_block.min(self.k - depth));
+        let block = self.panels() * self.kernel.right_stride(self.depth_block);
+        depth / self.depth_block * block + panel * stride
+    }
+
+    /// Units of all panels.
+    fn len(&self) -> usize {
+        let last = self.k.saturating_sub(1) / self.depth_block * self.depth_block;
+        self.start(last, self.panels())
+    }
 }
 
 impl Packed {
@@ -46,19 +77,13 @@ impl Packed {
     pub fn new(cpu: &Cpu, precision: Precision, b: &Matrix<'_>) -> Self {
         b.check();
         let kernel = Kernel::new(cpu.simd, precision);
-        let (k, n) = b.shape();
-        let depth_block = depth_block(&kernel, k);
-        let portable = cpu.simd == Simd::Portable;
-        let panels = n.div_ceil(kernel.cols);
-        let len = if portable { k * n } else { panels * kernel.right_len(k) };
-        let mut packed =
-            Self { kernel, precision, k, n, depth_block, units: cpu.arena.buffer(len) };
-        if portable {
-            packed.fill_rows(cpu, b);
+        let places = Places::new(kernel, b.shape());
+        let units = if cpu.simd == Simd::Portable {
+            widened_rows(cpu, &kernel, b)
         } else {
-            packed.fill_panels(cpu, b);
-        }
-        packed
+            packed_panels(cpu, places, b)
+        };
+        Self { precision, places, units }
     }
 
     /// The precision this matrix was packed for.
@@ -70,7 +95,7 @@ impl Packed {
     /// Rows and columns, `[K, N]`.
     #[must_use]
     pub fn shape(&self) -> (usize, usize) {
-        (self.k, self.n)
+        (self.places.k, self.places.n)
     }
 
     /// Bytes of memory held.
@@ -80,57 +105,61 @@ impl Packed {
     }
 
     pub(super) fn kernel(&self) -> &Kernel {
-        &self.kernel
+        &self.places.kernel
     }
 
     pub(super) fn depth_block(&self) -> usize {
-        self.depth_block
+        self.places.depth_block
     }
 
-    /// Panels `panel ..` of the depth block that starts at `depth`, one after another.
+    /// Panels `panel ..` of the depth block that starts at `depth`, `right_stride` apart.
     pub(super) fn panels(&self, depth: usize, panel: usize) -> &[u32] {
-        let panels = self.n.div_ceil(self.kernel.cols);
-        let block = self.depth_block.min(self.k - depth);
-        &self.units[depth / self.kernel.unit() * self.kernel.cols * panels
-            + panel * self.kernel.right_len(block)..]
+        &self.units[self.places.start(depth, panel)..]
     }
 
     /// The rows `[K, N]` as f32 bits; only at the portable level.
     pub(super) fn rows(&self) -> &[u32] {
-        assert!(self.kernel.simd() == Simd::Portable);
+        assert!(self.kernel().simd() == Simd::Portable, "there are panels, not rows");
         &self.units
     }
+}
 
-    fn fill_panels(&mut self, cpu: &Cpu, b: &Matrix<'_>) {
-        let (kernel, n, k) = (self.kernel, self.n, self.k);
-        let (panels, depth_block) = (n.div_ceil(kernel.cols), self.depth_block);
-        let groups = panels.div_ceil(RIGHT_PANELS);
-        let units = SharedMut::new(&mut self.units);
-        cpu.pool.run(groups * k.div_ceil(depth_block), |task| {
-            let (depth, panel) = (task / groups * depth_block, task % groups * RIGHT_PANELS);
-            let depth_end = (depth + depth_block).min(k);
-            let len = kernel.right_len(depth_end - depth);
-            let start = depth / kernel.unit() * kernel.cols * panels + panel * len;
-            // SAFETY: every panel of every depth block has its own place.
-            let out = unsafe { units.slice(start, RIGHT_PANELS.min(panels - panel) * len) };
-            let columns = panel * kernel.cols..((panel + RIGHT_PANELS) * kernel.cols).min(n);
-            kernel.pack_right_panels(b, columns, depth..depth_end, out);
-        });
-    }
+fn packed_panels(cpu: &Cpu, places: Places, b: &Matrix<'_>) -> Buffer<u32> {
+    let Places { kernel, k, n, depth_block } = places;
+    let mut panels = cpu.arena.buffer(places.len());
+    let (units, groups) = (SharedMut::new(&mut panels), places.panels().div_ceil(PANELS_OF_A_TASK));
+    cpu.pool.run(groups * k.div_ceil(depth_block), |task| {
+        let (depth, panel) = (task / groups * depth_block, task % groups * PANELS_OF_A_TASK);
+        let (depths, width) = (depth..(depth + depth_block).min(k), kernel.cols);
+        let columns = panel * width..((panel + PANELS_OF_A_TASK) * width).min(n);
+        let cuts: [usize; PANELS_OF_A_TASK + 1] =
+            std::array::from_fn(|panel| (panel * width).min(columns.len()));
+        let count = columns.len().div_ceil(width);
+        let stride = kernel.right_stride(depths.len());
+        // SAFETY: every panel of every depth block has its own place.
+        let out = unsafe { units.slice(places.start(depth, panel), count * stride) };
+        // All threads read the panels: they go to memory past the caches of this one's core.
+        let panels = Panels { cuts: &cuts[..=count], width, stride, stream: true };
+        pack(&kernel, Source::right(b, columns, depths), Layout::Panels(panels), out);
+    });
+    panels
+}
 
-    fn fill_rows(&mut self, cpu: &Cpu, b: &Matrix<'_>) {
-        let round = self.kernel.format() == Format::F32Rounded;
-        let (row_step, col_step) = if b.transposed { (1, b.stride) } else { (b.stride, 1) };
-        cpu.pool.for_each_chunk(&mut self.units, self.n.max(1), |row, out| {
-            for (col, out) in out.iter_mut().enumerate() {
-                let at = row * row_step + col * col_step;
-                let value = match b.elements {
-                    Elements::F32(slice) => slice[at],
-                    Elements::Bf16(slice) => slice[at].to_f32(),
-                };
-                let rounded = <bf16 as Element>::from_f32(value).to_f32();
-                *out = if round { rounded } else { value }.to_bits();
-            }
-        });
-    }
+fn widened_rows(cpu: &Cpu, kernel: &Kernel, b: &Matrix<'_>) -> Buffer<u32> {
+    let (k, n) = b.shape();
+    let round = kernel.format() == Format::F32Rounded;
+    let (row_step, col_step) = if b.transposed { (1, b.stride) } else { (b.stride, 1) };
+    let mut rows = cpu.arena.buffer(k * n);
+    cpu.pool.for_each_chunk(&mut rows, n.max(1), |row, out| {
+        for (col, out) in out.iter_mut().enumerate() {
+            let at = row * row_step + col * col_step;
+            let value = match b.elements {
+                Elements::F32(slice) => slice[at],
+                Elements::Bf16(slice) => slice[at].to_f32(),
+            };
+            let rounded = <bf16 as Element>::from_f32(value).to_f32();
+            *out = if round { rounded } else { value }.to_bits();
+        }
+    });
+    rows
 }

@@ -3,7 +3,7 @@
 
 use super::kernel::{Kernel, RawLeft, TILE_MAX};
 use super::matrix::Matrix;
-use super::pack::{self, Source};
+use super::pack::{Layout, Panels, Source, pack};
 use super::packed::depth_block;
 use super::{Output, Right};
 use crate::Cpu;
@@ -12,23 +12,18 @@ use crate::Cpu;
 const PANELS_OF_A_TASK: usize = 4;
 
 /// `a: [M, K]` with M at most the kernel's rows, `b: [K, N]`.
-pub(super) fn gemm(
-    cpu: &Cpu,
-    kernel: &Kernel,
-    a: &Matrix<'_>,
-    b: &Right<'_>,
-    (k, n): (usize, usize),
-    output: &Output<'_>,
-) {
-    let (m, panels) = (output.tile.rows, n.div_ceil(kernel.cols));
+pub(super) fn gemm(cpu: &Cpu, kernel: &Kernel, a: &Matrix<'_>, b: &Right<'_>, output: &Output<'_>) {
+    let ((m, k), n) = (a.shape(), output.tile.cols);
+    let stride = kernel.row_stride(k);
     let in_place = kernel.reads_rows_of(a);
-    let mut copy = cpu.arena.buffer::<u32>(if in_place { 0 } else { m * kernel.units(k) });
+    let mut copy = cpu.arena.buffer::<u32>(if in_place { 0 } else { m * stride });
     let left = if in_place {
-        RawLeft::rows(a)
+        RawLeft::rows(a, 0, 0)
     } else {
-        pack::rows(kernel, Source::left(a, 0..m, 0..k), &mut copy);
-        RawLeft { start: copy.as_ptr().cast(), row_stride: kernel.units(k) * 4, packed: false }
+        pack(kernel, Source::left(a, 0..m, 0..k), Layout::Rows { stride }, &mut copy);
+        RawLeft { start: copy.as_ptr().cast(), row_stride: stride * 4, packed: false }
     };
+    let panels = n.div_ceil(kernel.cols);
     cpu.pool.run(panels.div_ceil(PANELS_OF_A_TASK), |task| {
         let first = task * PANELS_OF_A_TASK;
         for panel in first..(first + PANELS_OF_A_TASK).min(panels) {
@@ -54,7 +49,7 @@ unsafe fn one_panel(
     let depth_block = depth_block(kernel, k);
     let scratch_len = match b {
         Right::Packed(_) => 0,
-        Right::Matrix(_) => kernel.right_len(depth_block.min(k)),
+        Right::Matrix(_) => kernel.right_stride(depth_block.min(k)),
     };
     let mut scratch = cpu.arena.buffer::<u32>(scratch_len);
     let columns = panel * kernel.cols..((panel + 1) * kernel.cols).min(n);
@@ -66,7 +61,10 @@ unsafe fn one_panel(
         let right = match b {
             Right::Packed(packed) => packed.panels(depth, panel),
             Right::Matrix(matrix) => {
-                kernel.pack_right(matrix, columns.clone(), block.clone(), &mut scratch);
+                let source = Source::right(matrix, columns.clone(), block.clone());
+                let (cuts, width) = (&[0, columns.len()], kernel.cols);
+                let panels = Panels { cuts, width, stride: scratch_len, stream: false };
+                pack(kernel, source, Layout::Panels(panels), &mut scratch);
                 &scratch
             }
         };
@@ -75,7 +73,7 @@ unsafe fn one_panel(
         // SAFETY: `left` by the caller; `right` is a panel of this block's depth; the tile is this
         // call's alone.
         unsafe {
-            kernel.multiply_raw(RawLeft { start, ..left }, right.as_ptr(), block.len(), &pass);
+            kernel.multiply(RawLeft { start, ..left }, right.as_ptr(), block.len(), &pass);
         }
     }
 }

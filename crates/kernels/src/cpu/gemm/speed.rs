@@ -119,7 +119,6 @@ where
     seconds.sort_by(f64::total_cmp);
     2.0 * (m * n * k) as f64 / seconds[CALLS / 2] / 1e9
 }
-
 struct Set<T: Element> {
     a: Buffer<T>,
     b: Buffer<T>,
