@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 const DIAL_HEAD_DIM: usize = 64;
 /// Width per layer that the depth dial uses.
 const DIAL_WIDTH_PER_LAYER: usize = 64;
-/// Training tokens per weight of the blocks and the head that the depth dial aims at: the ratio that
-/// makes best use of a fixed amount of computing (Hoffmann et al. 2022, arXiv:2203.15556).
+/// Training tokens per weight of the blocks and the head that the depth dial aims at: the ratio
+/// that makes best use of a fixed amount of computing (Hoffmann et al. 2022, arXiv:2203.15556).
 const DIAL_TOKENS_PER_WEIGHT: usize = 20;
 
 /// The sizes that `depth` sets where the recipe does not.

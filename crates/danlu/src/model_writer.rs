@@ -26,13 +26,11 @@ pub fn write_model(model: &dyn CausalLm, companions: &Companions, place: &Path) 
     let path = aside.join(WEIGHTS_FILE);
     write(&path, |out| Ok(save_weights(model, out)?))
         .with_context(|| path.display().to_string())?;
-    sync_folder(&aside).with_context(|| aside.display().to_string())?;
+    // `sync_folder` makes the names beside a path durable: here those inside the folder.
+    sync_folder(&path).with_context(|| aside.display().to_string())?;
     remove(place)?;
     fs::rename(&aside, place).with_context(|| place.display().to_string())?;
-    if let Some(parent) = place.parent() {
-        sync_folder(parent).with_context(|| parent.display().to_string())?;
-    }
-    Ok(())
+    sync_folder(place).with_context(|| place.display().to_string())
 }
 
 fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {

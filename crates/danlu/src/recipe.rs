@@ -1,8 +1,8 @@
 //! Recipes: TOML files that say everything about a run, with nothing left to guess.
 //!
 //! A recipe has the sections `[data] [tokenizer] [model] [pretrain] [sft] [eval]`. A key that does
-//! not exist is an error that names the nearest one. The effective recipe, with every default filled
-//! in, is saved with the run.
+//! not exist is an error that names the nearest one. The effective recipe, with every default
+//! filled in, is saved with the run.
 
 use std::path::{Path, PathBuf};
 
@@ -95,6 +95,9 @@ impl Recipe {
 
     /// Refuses values that contradict each other before anything is done.
     fn validate(&self) -> Result<()> {
+        self.data.validate()?;
+        self.tokenizer.validate()?;
+        self.eval.validate().context("[eval]")?;
         self.pretrain.validate("pretrain")?;
         if let Some(sft) = &self.sft {
             sft.validate("sft")?;
@@ -202,8 +205,12 @@ fn set(table: &mut Table, assignment: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// A recipe that says what its texts are, whatever else `text` says.
     fn parse(text: &str, overrides: &[&str]) -> Result<Recipe> {
         let mut table: Table = text.parse().unwrap();
+        if !table.contains_key("data") {
+            set(&mut table, "data.text=['poems.txt']")?;
+        }
         for assignment in overrides {
             set(&mut table, assignment)?;
         }

@@ -1,6 +1,9 @@
 //! The `[eval]` section of a recipe.
 
+use danlu_infer::Sampling;
 use serde::{Deserialize, Serialize};
+
+use crate::Result;
 
 /// What is measured and shown when a run is finished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,5 +36,27 @@ impl Default for EvalConfig {
             max_new_tokens: 200,
             seed: 1,
         }
+    }
+}
+
+impl EvalConfig {
+    /// How the answers are chosen.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_k: (self.top_k > 0).then_some(self.top_k),
+            top_p: Some(self.top_p),
+            seed: self.seed,
+            ..Sampling::greedy()
+        }
+    }
+
+    /// Refuses values that cannot work.
+    ///
+    /// # Errors
+    /// On the first such value, naming it.
+    pub fn validate(&self) -> Result<()> {
+        Ok(self.sampling().validate()?)
     }
 }

@@ -6,7 +6,8 @@
 //! last `k` characters, `h'` the last `k - 1`, and `a` the counts of order `k`,
 //!
 //! ```text
-//! P_k(c | h) = max(a(hc) - D(a(hc)), 0) / a(h.) + (D1 N1(h) + D2 N2(h) + D3 N3(h)) / a(h.) P_k-1(c | h')
+//! P_k(c | h) = max(a(hc) - D(a(hc)), 0) / a(h.)
+//!            + (D1 N1(h) + D2 N2(h) + D3 N3(h)) / a(h.) P_k-1(c | h')
 //! ```
 //!
 //! where `N1, N2, N3` count the characters seen once, twice, and three times or more after `h`, and

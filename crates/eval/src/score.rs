@@ -162,6 +162,85 @@ pub fn surprise(model: &dyn CausalLm, documents: &[(Vec<u32>, u64)]) -> Result<V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use danlu_models::config::{ConfigJson, SpecialIds};
+    use danlu_models::families::find_family;
+    use danlu_models::{BuildOptions, LlamaConfig, ModelShape};
+    use danlu_tensor::{Device, Precision};
+
+    const VOCAB_SIZE: usize = 64;
+    const CONTEXT: usize = 8;
+
+    /// A small model with random weights; `scale` of its head 0 makes it uniform.
+    fn model(scale: f32) -> Box<dyn CausalLm> {
+        let shape = ModelShape {
+            num_layers: 1,
+            num_heads: 2,
+            num_kv_heads: 1,
+            head_dim: 8,
+            hidden_size: 16,
+            ffn_size: 24,
+            vocab_size: VOCAB_SIZE,
+            context_len: CONTEXT,
+        };
+        let special_ids = SpecialIds { bos: Some(0), eos: vec![1], pad: None };
+        let (norm_eps, rope_theta, tie_embeddings) = (1e-5, 10_000.0, false);
+        let config = LlamaConfig { shape, norm_eps, rope_theta, tie_embeddings, special_ids };
+        let json = ConfigJson::new("a test", config.write());
+        let device = Device::cpu(2).unwrap();
+        let options = BuildOptions { device, precision: Precision::F32, recompute: false };
+        let model = (find_family(&json).unwrap().build)(&json, &options).unwrap();
+        let store = model.params();
+        store.initialise(3);
+        let head = store.find("lm_head.weight").unwrap().range();
+        store.update(|values| values[head].iter_mut().for_each(|value| *value *= scale));
+        model
+    }
+
+    #[test]
+    fn a_uniform_model_needs_the_logarithm_of_its_vocabulary_a_token() {
+        let documents: Vec<(Vec<u32>, u64)> =
+            vec![(vec![0, 5, 9, 63], 7), ((0..30).collect(), 90), (vec![0], 0), (vec![0, 1], 3)];
+        let found = surprise(model(0.0).as_ref(), &documents).unwrap();
+        let all = found.iter().fold(Surprise::default(), |sum, one| sum.plus(*one));
+        assert_eq!((all.tokens, all.bytes), (3 + 29 + 1, 100));
+        let expected = (VOCAB_SIZE as f64).log2() * 33.0 / 100.0;
+        assert!((all.bits_per_byte() / expected - 1.0).abs() < 1e-6, "{}", all.bits_per_byte());
+        assert!((all.perplexity() / VOCAB_SIZE as f64 - 1.0).abs() < 1e-5, "{}", all.perplexity());
+        assert_eq!(found[2], Surprise::default(), "nothing is predicted in an empty text");
+    }
+
+    #[test]
+    fn a_document_scores_the_same_alone_and_among_others() {
+        let model = model(20.0);
+        let documents: [&[u32]; 4] =
+            [&[0, 7, 7, 2], &[0, 4], &[0, 60, 3, 9, 1, 2, 8, 8, 61, 5, 5, 12, 40], &[0, 7, 7, 2]];
+        let together = log_probs(model.as_ref(), &documents).unwrap();
+        for (document, found) in documents.iter().zip(&together) {
+            let alone = log_probs(model.as_ref(), &[document]).unwrap().concat();
+            assert_eq!(found.len(), document.len() - 1);
+            let far = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-5;
+            assert!(!found.iter().zip(&alone).any(far), "{found:?} against {alone:?}");
+        }
+        assert!(together[0].iter().any(|&score| (score + (64.0_f32).ln()).abs() > 0.1));
+    }
+
+    #[test]
+    fn a_window_is_scored_as_the_model_alone_would() {
+        // The last half context of a long document, given the half before it.
+        let model = model(20.0);
+        let ids: Vec<u32> = (0..12).map(|i| i * 5 % 64).collect();
+        let whole = log_probs(model.as_ref(), &[&ids]).unwrap().concat();
+        let last = log_probs(model.as_ref(), &[&ids[12 - 1 - CONTEXT..]]).unwrap().concat();
+        for (a, b) in whole[CONTEXT..].iter().zip(&last[CONTEXT - 3..]) {
+            assert!((a - b).abs() < 1e-5, "{whole:?} against {last:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_outside_the_vocabulary_is_an_error() {
+        let model = model(1.0);
+        assert!(log_probs(model.as_ref(), &[&[0, 64, 3]]).is_err());
+    }
 
     #[test]
     fn windows_score_every_target_exactly_once_with_at_least_half_a_context() {

@@ -111,6 +111,16 @@ impl Checkpoints {
         Ok(Found { newest: None, rejected })
     }
 
+    /// Clears away what a kill left: half-written checkpoints, and old ones that were to go. For
+    /// when the newest is known to be good.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn tidy(&self) -> Result<()> {
+        self.remove_leftovers()?;
+        self.prune()
+    }
+
     /// All checkpoint folders, oldest first.
     fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
         let mut found = Vec::new();
@@ -355,5 +365,18 @@ mod tests {
         assert_eq!(checkpoints.latest().unwrap().newest.unwrap().0, 1);
         save(&checkpoints, 2, b"again").unwrap();
         assert!(!half.exists());
+    }
+
+    #[test]
+    fn a_kill_between_a_new_checkpoint_and_the_removal_of_the_oldest_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let many = Checkpoints::new(folder.path(), 9).unwrap();
+        for step in [1, 2, 3] {
+            save(&many, step, b"good").unwrap();
+        }
+        let checkpoints = Checkpoints::new(folder.path(), 2).unwrap();
+        checkpoints.tidy().unwrap();
+        let left: Vec<u64> = checkpoints.list().unwrap().into_iter().map(|(s, _)| s).collect();
+        assert_eq!(left, [2, 3]);
     }
 }

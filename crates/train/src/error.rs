@@ -77,6 +77,17 @@ pub enum Error {
         /// Where the batch came from.
         documents: String,
     },
+    /// An update gave numbers that must not be saved.
+    #[error(
+        "training stopped at step {step}: the update left NaN or infinity in the {what}. Nothing \
+         of it was saved, the last good checkpoint is kept. Try a lower learning rate"
+    )]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// Where they are.
+        what: &'static str,
+    },
     /// The training data is too small for the recipe.
     #[error("{message}")]
     Data {

@@ -4,8 +4,9 @@
 //! [`schedule`], [`guard`] (broken steps), [`checkpoint`] and [`state`] (what survives a kill),
 //! [`metrics`] (the log).
 //!
-//! **Invariants.** Nothing a step depends on lies outside the checkpoint, so a resumed run gives the
-//! same bits. Nothing that is not finite is ever saved. The loop knows no text: batches are ids.
+//! **Invariants.** Nothing a step depends on lies outside the checkpoint, so a resumed run gives
+//! the same bits. Nothing that is not finite is ever saved. The loop knows no text: batches are
+//! ids.
 
 pub mod checkpoint;
 pub mod config;

@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Error, Result};
 
@@ -15,9 +15,12 @@ use crate::{Error, Result};
 pub struct StepRecord {
     /// The step, counted from 1: the number of steps done.
     pub step: u64,
-    /// Mean negative log-likelihood of the step's target tokens, in nats.
+    /// Mean negative log-likelihood of the step's target tokens, in nats. What is not finite is
+    /// written as null and read as NaN; the incident says what it was.
+    #[serde(deserialize_with = "number_or_null")]
     pub loss: f64,
-    /// Length of the gradient before clipping.
+    /// Length of the gradient before clipping; null as above.
+    #[serde(deserialize_with = "number_or_null")]
     pub gradient_norm: f64,
     /// Learning rate of the step.
     pub learning_rate: f64,
@@ -38,6 +41,11 @@ pub struct Incident {
     pub reason: String,
     /// Where the batch came from.
     pub documents: Vec<String>,
+}
+
+/// JSON has no NaN: serde_json writes null for it.
+fn number_or_null<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or(f64::NAN))
 }
 
 /// The open log.
@@ -138,5 +146,24 @@ mod tests {
         log.sync().unwrap();
         assert_eq!(fs::read(&whole).unwrap(), fs::read(&broken).unwrap());
         assert_eq!(read_metrics(&whole).unwrap().len(), 20);
+    }
+
+    #[test]
+    fn a_step_whose_loss_was_not_finite_stays_in_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let incident = Incident { reason: "the loss is NaN".to_owned(), documents: vec![] };
+        for broken in [f64::NAN, f64::INFINITY] {
+            let mut log = MetricsLog::resume(&path, 0).unwrap();
+            let incident = Some(incident.clone());
+            let record = StepRecord { loss: broken, gradient_norm: broken, incident, ..record(1) };
+            log.append(&record).unwrap();
+            log.append(&self::record(2)).unwrap();
+            let before = fs::read(&path).unwrap();
+            drop(MetricsLog::resume(&path, 2).unwrap());
+            assert_eq!(fs::read(&path).unwrap(), before);
+            let records = read_metrics(&path).unwrap();
+            assert!(records[0].loss.is_nan() && records[0].incident.is_some());
+        }
     }
 }

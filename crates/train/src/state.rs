@@ -4,7 +4,8 @@ use std::path::Path;
 
 use danlu_data::Cursor;
 use danlu_formats::{NewTensor, SafeTensors, Values, safetensors};
-use danlu_kernels::{Element, bf16};
+use danlu_kernels::cpu::reduce::sum_of_squares;
+use danlu_kernels::{Cpu, Element, bf16};
 use danlu_models::{load_weights, save_weights};
 use serde::{Deserialize, Serialize};
 
@@ -161,6 +162,14 @@ impl FlatState {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether there is no NaN and no infinity.
+    pub(crate) fn is_finite(&self, cpu: &Cpu) -> bool {
+        match self {
+            Self::F32(buffer) => sum_of_squares(cpu, buffer).is_finite(),
+            Self::Bf16(buffer) => buffer.iter().all(|value| Element::to_f32(*value).is_finite()),
+        }
     }
 
     /// All values as f32, exactly.

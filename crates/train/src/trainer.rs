@@ -78,21 +78,24 @@ impl<'a> Trainer<'a> {
     /// Starts a run, or goes on from its newest good checkpoint.
     ///
     /// # Errors
-    /// When a checkpoint belongs to another run, files cannot be read or written, or the disk has no
-    /// room for one checkpoint.
+    /// When a checkpoint belongs to another run, or files cannot be read or written.
     pub fn new(setup: Setup<'a>, observer: &mut dyn Observer) -> Result<Self> {
         let checkpoints = Checkpoints::new(&setup.folder.join("checkpoints"), CHECKPOINTS_KEPT)?;
         let store = setup.model.params();
         store.enable_gradients();
         let mut optimizer = Optimizer::new(setup.config, store);
         let found = checkpoints.latest()?;
-        for damaged in found.rejected {
+        for damaged in &found.rejected {
             observer.note(&format!("a damaged checkpoint is passed over: {damaged}"));
         }
         let state = match found.newest {
             Some((step, folder)) => {
                 observer.note(&format!("going on from step {step}"));
-                state::load(&folder, &setup, &mut optimizer)?
+                let state = state::load(&folder, &setup, &mut optimizer)?;
+                if found.rejected.is_empty() {
+                    checkpoints.tidy()?;
+                }
+                state
             }
             None => TrainState::default(),
         };
@@ -219,6 +222,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
+        self.check_finite()?;
         self.log.sync()?;
         let (setup, state, optimizer) = (&self.setup, &self.state, &self.optimizer);
         let size = state::size_bytes(setup, optimizer);
@@ -226,9 +230,26 @@ impl<'a> Trainer<'a> {
             .save(state.step, size, |draft| state::save(draft, setup, state, optimizer))?;
         Ok(())
     }
+
+    /// Refuses what must never be saved: a sound gradient can still overflow in the update.
+    fn check_finite(&self) -> Result<()> {
+        let store = self.setup.model.params();
+        let Device::Cpu(cpu) = store.device();
+        let parts = [
+            ("weights", sum_of_squares(cpu, &store.values()).is_finite()),
+            ("optimiser's first moment", self.optimizer.first.is_finite(cpu)),
+            ("optimiser's second moment", self.optimizer.second.is_finite(cpu)),
+        ];
+        match parts.into_iter().find(|(_, finite)| !finite) {
+            Some((what, _)) => Err(Error::NotFinite { step: self.state.step, what }),
+            None => Ok(()),
+        }
+    }
 }
 
-/// What gradients are multiplied with so that their length is at most `clip_norm` (0 = no limit).
-pub(crate) fn clip_factor(norm: f64, clip_norm: f64) -> f64 {
+/// What gradients are multiplied with so that their length is at most `clip_norm` (0 = no limit):
+/// the rule of the reference library, one norm over all parameters.
+#[must_use]
+pub fn clip_factor(norm: f64, clip_norm: f64) -> f64 {
     if clip_norm > 0.0 { (clip_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }

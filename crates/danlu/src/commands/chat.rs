@@ -13,8 +13,8 @@ use serde_json::json;
 use super::using::{self, ModelArgs, SamplingArgs};
 use crate::output;
 
-const WELCOME: &str = "Type a message and press Enter. /reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an \
-     answer.\n输入一句话，按回车。/reset 重新开始，/exit 或 Ctrl-D 离开，Ctrl-C 打断回答。";
+const WELCOME: &str = "Type a message and press Enter. /reset starts over, /exit or Ctrl-D \
+     leaves, Ctrl-C stops an answer.\n输入一句话，按回车。/reset 重新开始，/exit 或 Ctrl-D 离开，Ctrl-C 打断回答。";
 
 /// Talk to a model. Answers appear as they are written.
 ///

@@ -12,6 +12,9 @@ use crate::progress::Progress;
 
 /// Turn raw files into clean documents.
 #[derive(clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  danlu data build recipes/quickstart.toml")]
 pub enum Command {
     /// Read, clean and deduplicate the texts of a recipe, and put the held-out part aside
     Build(BuildArgs),

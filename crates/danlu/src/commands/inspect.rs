@@ -48,6 +48,7 @@ const KINDS: &[Kind] = &[
     Kind { name: "JSON lines", fits: |p| has_extension(p, "jsonl"), describe: json_lines },
     Kind { name: "JSON", fits: |p| has_extension(p, "json"), describe: json_file },
     Kind { name: "recipe", fits: |p| has_extension(p, "toml"), describe: recipe },
+    Kind { name: "text", fits: is_text, describe: text },
 ];
 
 /// Runs the command.
@@ -139,6 +140,18 @@ fn json_lines(path: &Path) -> Result<Value> {
         "lines": lines.len(), "bytes": text.len(),
         "first": shown.collect::<Result<Vec<Value>>>()?, "last": last,
     }))
+}
+
+/// Pages, chat templates and sources.
+fn is_text(path: &Path) -> bool {
+    ["html", "jinja", "txt", "md"].iter().any(|extension| has_extension(path, extension))
+}
+
+fn text(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).context("not UTF-8 text")?;
+    let first: Vec<Value> = text.lines().take(LINES_SHOWN).map(|line| json!(line)).collect();
+    let lines = text.lines().count();
+    Ok(json!({ "lines": lines, "bytes": text.len(), "first": shortened(first.into()) }))
 }
 
 fn json_file(path: &Path) -> Result<Value> {

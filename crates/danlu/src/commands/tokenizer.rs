@@ -33,6 +33,9 @@ pub enum Command {
 
 /// Options of `tokenizer train`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  danlu tokenizer train poems.jsonl plays.txt --vocab-size 4096 --out words")]
 pub struct TrainArgs {
     /// Files or folders of text: txt, md, jsonl
     #[arg(required = true)]
@@ -53,6 +56,10 @@ pub struct TrainArgs {
 
 /// Options of `tokenizer encode`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  danlu tokenizer encode words --text '床前明月光'
+  danlu tokenizer encode words --json < poem.txt")]
 pub struct EncodeArgs {
     /// A tokenizer.json, or a folder that holds one
     tokenizer: PathBuf,
@@ -66,6 +73,10 @@ pub struct EncodeArgs {
 
 /// Options of `tokenizer decode`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  danlu tokenizer decode words 259 312 7
+  danlu tokenizer encode words --text 'moon' | danlu tokenizer decode words")]
 pub struct DecodeArgs {
     /// A tokenizer.json, or a folder that holds one
     tokenizer: PathBuf,
@@ -78,6 +89,9 @@ pub struct DecodeArgs {
 
 /// Options of `tokenizer report`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  danlu tokenizer report words poems.jsonl")]
 pub struct ReportArgs {
     /// A tokenizer.json, or a folder that holds one
     tokenizer: PathBuf,

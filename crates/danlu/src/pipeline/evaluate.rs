@@ -10,7 +10,7 @@ use danlu_data::atomic::write_file_atomically;
 use danlu_data::{CLEAN_FILE, HELDOUT_FILE, read_documents};
 use danlu_eval::report::{Sample, Score};
 use danlu_eval::{Surprise, Yardsticks};
-use danlu_infer::{Engine, EngineOptions, Limits, Request, Sampling};
+use danlu_infer::{Engine, EngineOptions, Limits, Request};
 use danlu_models::CausalLm;
 use danlu_tensor::Device;
 use danlu_tokenizer::{Message, Role, encode_chat};
@@ -150,13 +150,7 @@ fn talk(run: &Run, opened: &Opened) -> Result<Vec<Sample>> {
         let messages = [Message::new(Role::User, prompt.as_str())];
         let request = Request {
             ids: encode_chat(&opened.tokenizer, template, &messages, true)?.ids,
-            sampling: Sampling {
-                temperature: config.temperature,
-                top_k: (config.top_k > 0).then_some(config.top_k),
-                top_p: Some(config.top_p),
-                seed: config.seed,
-                ..Sampling::greedy()
-            },
+            sampling: config.sampling(),
             limits: Limits { max_new_tokens: config.max_new_tokens },
             stop_ids: opened.tokenizer.stop_ids(),
         };

@@ -2,8 +2,8 @@
 //! changed.
 //!
 //! A stage reads and writes files under the run's folder and nothing else. Its receipt (see
-//! [`stage`]) is written when it is finished; a stage that was killed is run again, and the training
-//! stages then go on from their last checkpoint.
+//! [`stage`]) is written when it is finished; a stage that was killed is run again, and the
+//! training stages then go on from their last checkpoint.
 
 mod build;
 mod evaluate;
@@ -21,7 +21,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use danlu_data::atomic::write_file_atomically;
 use danlu_tensor::Device;
 
@@ -105,13 +105,17 @@ pub fn run(
         let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
         bail!("there is no stage `{name}`; the stages are {}", names.join(", "));
     }
+    ensure!(
+        until != Some(sft::NAME) || recipe.sft.is_some(),
+        "the recipe has no [sft] section, so there is no stage `sft` to go to"
+    );
     fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let _lock = lock(out)?;
     let device = Device::cpu(crate::machine::threads()?)?;
     let run = Run { recipe, paths: Paths::new(out), device };
-    write_file_atomically(&run.paths.recipe(), run.recipe.to_toml()?.as_bytes())?;
+    save_recipe(&run)?;
     for stage in STAGES {
-        if stage.name == "sft" && run.recipe.sft.is_none() {
+        if stage.name == sft::NAME && run.recipe.sft.is_none() {
             continue;
         }
         let inputs = (stage.inputs)(&run).with_context(|| format!("stage {}", stage.name))?;
@@ -134,6 +138,15 @@ pub fn run(
         }
     }
     Ok(Outcome::Done(vec![out.to_owned()]))
+}
+
+/// Keeps the effective recipe with the run; one that is there already is left alone.
+fn save_recipe(run: &Run) -> Result<()> {
+    let (path, effective) = (run.paths.recipe(), run.recipe.to_toml()?.into_bytes());
+    if fs::read(&path).is_ok_and(|saved| saved == effective) {
+        return Ok(());
+    }
+    Ok(write_file_atomically(&path, &effective)?)
 }
 
 /// Forgets what a training stage has done in `out`, so that it begins again.

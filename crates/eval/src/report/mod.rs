@@ -284,3 +284,107 @@ impl Curve {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = "<script>alert(1)</script><img src=http://example.com/x.png>\u{1b}[2J";
+
+    fn curve(steps: u32) -> Curve {
+        let loss = (1..=steps).map(|i| (f64::from(i), 9.0 / f64::from(i))).collect();
+        Curve { loss, heldout: vec![(f64::from(steps), 2.5)], tokens: 1_234_567, epochs: 1.5 }
+    }
+
+    /// Every field holds `text`, so that each has to be escaped.
+    fn report(text: &str) -> Report {
+        let text = || text.to_owned();
+        let score = |name_zh: &str, bits_per_byte| Score {
+            name: text(),
+            name_zh: name_zh.to_owned(),
+            bits_per_byte,
+            english: Some(1.75),
+            chinese: None,
+        };
+        Report {
+            name: text(),
+            model: text(),
+            weights: 1000,
+            machine: text(),
+            command: text(),
+            scores: vec![score("本模型", 1.5), score("五阶字符模型", 2.25)],
+            samples: vec![Sample {
+                turns: vec![("user".to_owned(), text()), ("assistant".to_owned(), text())],
+            }],
+            pretrain: curve(50),
+            sft: Some(curve(2000)),
+            cleaning: vec![CleaningStep { name: text(), reason: text(), dropped: 17 }],
+            sources: vec![Source { name: text(), documents: 3, bytes: 4_500_000 }],
+            vocabulary: vec![[text(), text(), text()]],
+            incidents: vec![text()],
+            hashes: vec![(text(), "ab".repeat(32))],
+            recipe: text(),
+        }
+    }
+
+    #[test]
+    fn the_page_needs_nothing_but_itself_whatever_the_texts_hold() {
+        for text in ["a poem", HOSTILE] {
+            let page = report(text).to_html();
+            for forbidden in ["<script", "<img", "<link", "<iframe", "src=", "@import", "url("] {
+                let inside = page.replace(&escape(text), "");
+                assert!(!inside.contains(forbidden), "{forbidden} is in the page");
+            }
+            assert!(!page.contains("<script") && !page.contains('\u{1b}'));
+            let elsewhere = page.replace(&escape(text), "");
+            assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"));
+        }
+    }
+
+    #[test]
+    fn every_element_that_is_opened_is_closed() {
+        for report in [report(HOSTILE), Report { sft: None, incidents: vec![], ..report("a") }] {
+            let page = report.to_html();
+            for name in ["div", "table", "tr", "td", "p", "h2", "h3", "pre", "svg", "span", "body"]
+            {
+                let opened = page.matches(&format!("<{name} ")).count()
+                    + page.matches(&format!("<{name}>")).count();
+                assert_eq!(opened, page.matches(&format!("</{name}>")).count(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_shows_every_number_in_both_languages() {
+        let page = report("the run").to_html();
+        for shown in [
+            "1.500",
+            "2.250",
+            "1.750",
+            "本模型",
+            "五阶字符模型",
+            "17",
+            "4.50",
+            "1.23 million",
+            "1.23 百万",
+            "1.5 遍",
+            "每字节比特",
+            "bits per byte",
+            "the run",
+        ] {
+            assert!(page.contains(shown), "{shown}");
+        }
+        assert!(page.contains(&"ab".repeat(32)) && page.contains("<svg"));
+        let (english, chinese) =
+            (page.matches("class=\"en\"").count(), page.matches("class=\"zh\"").count());
+        assert_eq!(english, chinese, "as much in one language as in the other");
+    }
+
+    #[test]
+    fn the_same_facts_give_the_same_page() {
+        let page = report("the run").to_html();
+        let json = serde_json::to_string(&report("the run")).unwrap();
+        let again: Report = serde_json::from_str(&json).unwrap();
+        assert_eq!(again.to_html(), page);
+    }
+}
