@@ -1,12 +1,13 @@
 //! Loops on slices: the arithmetic of Danlu and everything `unsafe` it needs.
 //!
-//! Read in this order: [`simd`] (what this CPU can do), [`par`] (the thread pool), [`arena`] (memory
-//! that is reused from step to step), [`element`] (f32 and bf16), [`rng`] (counter-based random
-//! numbers), then [`cpu`], one file per operation, each with its backward beside it.
+//! Read in this order: [`simd`] (what this CPU can do), [`par`] (the thread pool), [`arena`]
+//! (memory that is reused from step to step), [`element`] (f32 and bf16), [`rng`] (counter-based
+//! random numbers), then [`cpu`], one file per operation, each with its backward beside it.
 //!
-//! **Invariants.** A kernel knows rows, columns and strides, never a tensor or a layer. It allocates
-//! nothing but scratch from the arena. Its result has the same bits for any number of threads: work
-//! is cut into chunks that do not depend on the thread count, and partial sums are added in order.
+//! **Invariants.** A kernel knows rows, columns and strides, never a tensor or a layer. It
+//! allocates nothing but scratch from the arena. Its result has the same bits for any number of
+//! threads: work is cut into chunks that do not depend on the thread count, and partial sums are
+//! added in order.
 
 pub mod arena;
 pub mod cpu;

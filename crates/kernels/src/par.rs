@@ -36,6 +36,7 @@ struct Shared {
     epoch: AtomicUsize,
     /// The next task of every thread's own part of a job.
     next: Box<[Next]>,
+    /// Workers that have begun with the job and not left it.
     busy: AtomicUsize,
     panicked: AtomicBool,
     stop: AtomicBool,
@@ -113,7 +114,6 @@ impl Pool {
         for (thread, next) in self.shared.next.iter().enumerate() {
             next.0.store(self.shared.part(count, thread), Ordering::Relaxed);
         }
-        self.shared.busy.store(self.workers.len(), Ordering::Relaxed);
         {
             let mut slot = lock(&self.shared.job);
             *slot = Some(job);
@@ -121,9 +121,9 @@ impl Pool {
         }
         self.shared.wake.notify_all();
         let result = catch_unwind(AssertUnwindSafe(|| take_tasks(&self.shared, job, 0)));
-        while self.shared.busy.load(Ordering::Acquire) != 0 {
-            std::hint::spin_loop();
-        }
+        // A worker that the system has not let run yet is not waited for: it finds the job closed.
+        *lock(&self.shared.job) = None;
+        wait_until(|| self.shared.busy.load(Ordering::Acquire) == 0);
         if let Err(panic) = result {
             resume_unwind(panic);
         }
@@ -177,18 +177,41 @@ fn work(shared: &Shared, thread: usize) {
 
 /// Waits for a job newer than `seen`; `None` when the pool is being dropped.
 fn next_job(shared: &Shared, seen: &mut usize) -> Option<Job> {
-    for _ in 0..SPIN_ROUNDS {
-        if shared.epoch.load(Ordering::Acquire) != *seen {
-            break;
+    loop {
+        for _ in 0..SPIN_ROUNDS {
+            if shared.epoch.load(Ordering::Acquire) != *seen {
+                break;
+            }
+            std::hint::spin_loop();
         }
-        std::hint::spin_loop();
+        let mut slot = lock(&shared.job);
+        while shared.epoch.load(Ordering::Acquire) == *seen {
+            slot = shared.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+        if shared.stop.load(Ordering::Acquire) {
+            return None;
+        }
+        *seen = shared.epoch.load(Ordering::Acquire);
+        // Without a job, the others have done it already: wait for the next one.
+        if let Some(job) = *slot {
+            shared.busy.fetch_add(1, Ordering::Relaxed);
+            return Some(job);
+        }
     }
-    let mut slot = lock(&shared.job);
-    while shared.epoch.load(Ordering::Acquire) == *seen {
-        slot = shared.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
+}
+
+/// Waits for something that is about to happen; lets others run when it takes long, as on a machine
+/// with more work than cores.
+fn wait_until(done: impl Fn() -> bool) {
+    let mut rounds = 0_usize;
+    while !done() {
+        rounds += 1;
+        if rounds < SPIN_ROUNDS {
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
     }
-    *seen = shared.epoch.load(Ordering::Acquire);
-    if shared.stop.load(Ordering::Acquire) { None } else { *slot }
 }
 
 /// Runs the tasks of this thread's own part, then what others have left of theirs.

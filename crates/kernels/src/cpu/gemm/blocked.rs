@@ -1,5 +1,5 @@
-//! Products of many rows: a block of the packed right-hand matrix stays in the cache of a core while
-//! the rows of the left one pass by, a panel at a time.
+//! Products of many rows: a block of the packed right-hand matrix stays in the cache of a core
+//! while the rows of the left one pass by, a panel at a time.
 
 use std::ops::Range;
 
