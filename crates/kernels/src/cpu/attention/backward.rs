@@ -233,11 +233,11 @@ impl Task<'_> {
                 let pairs = pairs.add(start / U::DEPTH * w.lanes);
                 tile::interleave_rows::<U>(rows, (tile, w.lanes), pairs);
             }
-            let lse = &self.work.lse[(b * shape.num_heads + h) * shape.query_len..];
+            let first = (b * shape.num_heads + h) * shape.query_len;
             for t in start..start + tile {
                 let (mut power, mut delta) = (f32::INFINITY, U::V::splat(0.0));
                 if t < shape.query_len {
-                    power = lse[t] * std::f32::consts::LOG2_E;
+                    power = self.work.lse[first + t] * std::f32::consts::LOG2_E;
                     let (out, d_out) = (out.at(b, t, column), d_out.at(b, t, column));
                     for d in (0..w.head).step_by(U::V::LANES) {
                         let (x, y) = (out.load(d, w.head), d_out.load(d, w.head));

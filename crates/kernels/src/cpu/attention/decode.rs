@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::level::{Problem, Work, run_tasks};
-use super::raw::{RawRows, carve};
+use super::raw::{RawRow, RawRows, carve};
 use super::tile::Widths;
 use super::vector::{Unit, Vector, exp2};
 use crate::Precision;
@@ -19,6 +19,8 @@ use crate::par::SharedMut;
 pub(super) const QUERIES_MAX: usize = 4;
 /// Keys of a part.
 const PART_KEYS: usize = 256;
+/// Rows whose scores are computed at a time.
+const ROWS_AT_ONCE: usize = 4;
 /// Keys whose values are added at a time.
 const KEYS_AT_ONCE: usize = 4;
 /// The largest score of a query that sees no key of a part: below every score, but finite.
@@ -137,15 +139,35 @@ impl Task<'_> {
             for t in keys.clone() {
                 for kv in 0..shape.num_kv_heads {
                     let key = k.at(self.b, t, kv * w.head);
-                    for row in kv * group..(kv + 1) * group {
-                        let mut sum = U::V::splat(0.0);
-                        for d in (0..w.head).step_by(U::V::LANES) {
-                            let q = U::V::load(self.q.add(row * w.lanes + d));
-                            sum = U::V::mul_add(q, key.load(d, w.head), sum);
-                        }
-                        *self.scores.add(row * PART_KEYS + t - start) = U::V::sum(sum);
+                    let (rows, place) = (kv * group..(kv + 1) * group, t - start);
+                    let whole = rows.start + rows.len() / ROWS_AT_ONCE * ROWS_AT_ONCE;
+                    for row in (rows.start..whole).step_by(ROWS_AT_ONCE) {
+                        self.dot::<U, ROWS_AT_ONCE>(key, row, place);
+                    }
+                    for row in whole..rows.end {
+                        self.dot::<U, 1>(key, row, place);
                     }
                 }
+            }
+        }
+    }
+
+    /// The scores of a key, at `place` in its part, for `N` rows.
+    #[inline(always)]
+    unsafe fn dot<U: Unit, const N: usize>(&self, key: RawRow, row: usize, place: usize) {
+        let w = self.widths;
+        // SAFETY: as in `run`.
+        unsafe {
+            let mut sums = [U::V::splat(0.0); N];
+            for d in (0..w.head).step_by(U::V::LANES) {
+                let key = key.load(d, w.head);
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    let q = U::V::load(self.q.add((row + r) * w.lanes + d));
+                    *sum = U::V::mul_add(q, key, *sum);
+                }
+            }
+            for (r, sum) in sums.iter().enumerate() {
+                *self.scores.add((row + r) * PART_KEYS + place) = U::V::sum(*sum);
             }
         }
     }

@@ -131,12 +131,13 @@ pub(super) unsafe fn add_product<U: Unit, const ROWS: usize, const VECTORS: usiz
     for column in (0..whole).step_by(width) {
         // SAFETY: passed on to the caller.
         unsafe {
-            add_tile::<U, ROWS, VECTORS>((to.add(column), stride), left, right.at(column), depth)
+            let to = (to.add(column), stride);
+            add_tile::<U, ROWS, VECTORS>(to, left, right.at(column), depth);
         }
     }
     for column in (whole..columns).step_by(U::V::LANES) {
         // SAFETY: passed on to the caller.
-        unsafe { add_tile::<U, ROWS, 1>((to.add(column), stride), left, right.at(column), depth) }
+        unsafe { add_tile::<U, ROWS, 1>((to.add(column), stride), left, right.at(column), depth) };
     }
 }
 

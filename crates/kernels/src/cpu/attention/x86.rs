@@ -47,7 +47,7 @@ impl Vector for F32x16 {
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x.0, x.0);
             let rounded = _mm512_mask_mov_epi32(rounded, nan, quiet);
             let narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
-            _mm256_storeu_si256(to.cast(), narrow)
+            _mm256_storeu_si256(to.cast(), narrow);
         };
         fn add(a: Self, b: Self) -> Self = Self(_mm512_add_ps(a.0, b.0));
         fn sub(a: Self, b: Self) -> Self = Self(_mm512_sub_ps(a.0, b.0));
@@ -136,14 +136,14 @@ impl Unit for Bf16Pairs {
         };
         fn store(x: F32x16, to: *mut f32) = {
             let narrow = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x.0));
-            _mm256_storeu_si256(to.cast(), narrow)
+            _mm256_storeu_si256(to.cast(), narrow);
         };
         fn store_bf16(x: F32x16, to: *mut bf16) = Self::store(x, to.cast());
         fn interleave(from: *const f32, stride: usize, to: *mut f32) = {
             let first = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
             let second = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.add(stride).cast()));
             let units = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
-            _mm512_storeu_si512(to.cast(), units)
+            _mm512_storeu_si512(to.cast(), units);
         };
     }
 }
@@ -168,7 +168,7 @@ impl Vector for F32x8 {
             let rounded = _mm256_castps_si256(_mm256_blendv_ps(rounded, quiet, nan));
             let high = _mm256_srli_epi32::<16>(rounded);
             let packed = _mm256_permute4x64_epi64::<0x08>(_mm256_packus_epi32(high, high));
-            _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(packed))
+            _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(packed));
         };
         fn add(a: Self, b: Self) -> Self = Self(_mm256_add_ps(a.0, b.0));
         fn sub(a: Self, b: Self) -> Self = Self(_mm256_sub_ps(a.0, b.0));

@@ -4,6 +4,8 @@
 mod reference;
 
 use self::reference::{Expected, Numbers, Sums};
+use super::level::Work;
+use super::vector::{Unit, Vector, exp2};
 use super::*;
 use crate::rng::Philox;
 use crate::{Simd, bf16};
@@ -46,6 +48,7 @@ const SIZES: &[[usize; 6]] = &[
     [2, 1, 300, 4, 2, 64],
     [3, 3, 1030, 2, 1, 20],
     [1, 4, 9, 3, 3, 128],
+    [2, 0, 5, 1, 1, 8],
 ];
 
 /// Windows, segments and key lengths to combine with the sizes.
@@ -267,9 +270,9 @@ fn the_reference_gradient_is_the_slope_of_the_reference() {
         let out = reference::attention(&case, x).out.values;
         out.iter().zip(&x.d_out).map(|(out, d_out)| out * d_out).sum()
     };
-    let inputs: [(fn(&mut Numbers) -> &mut Vec<f64>, Sums); 3] =
-        [(|x| &mut x.q, want.d_q), (|x| &mut x.k, want.d_k), (|x| &mut x.v, want.d_v)];
-    for (input, gradient) in inputs {
+    type Input = fn(&mut Numbers) -> &mut Vec<f64>;
+    let inputs: [Input; 3] = [|x| &mut x.q, |x| &mut x.k, |x| &mut x.v];
+    for (input, gradient) in inputs.into_iter().zip([want.d_q, want.d_k, want.d_v]) {
         for (i, want) in gradient.values.iter().enumerate() {
             let here = input(&mut x)[i];
             input(&mut x)[i] = here + 1e-5;
@@ -361,6 +364,43 @@ fn a_nan_reaches_every_output_that_depends_on_it() {
                 assert_eq!(poisoned, i >= 7, "{simd:?} {precision:?} row {i}");
             }
             assert!(got.d_q[7 * 16..].iter().all(|x| x.is_nan()), "{simd:?} {precision:?}");
+        }
+    }
+}
+
+/// Raises 2 to the power of each number.
+struct Powers<'a>(SharedMut<'a, f32>);
+
+impl Work for Powers<'_> {
+    #[inline(always)]
+    unsafe fn run<U: Unit, const ROWS: usize, const VECTORS: usize>(&self, task: usize) {
+        // SAFETY: a task is sixteen numbers of its own, and a multiple of every level's lanes.
+        unsafe {
+            for x in self.0.slice(16 * task, 16).chunks_exact_mut(U::V::LANES) {
+                U::V::store(exp2::<U>(U::V::load(x.as_ptr())), x.as_mut_ptr());
+            }
+        }
+    }
+}
+
+#[test]
+fn powers_of_two_are_as_close_as_stated_and_zero_for_what_is_not_seen() {
+    let mut x: Vec<f32> = (0..1600).map(|i| -126.0 + i as f32 * 0.0787).collect();
+    x[0] = f32::NEG_INFINITY;
+    x[1] = f32::NAN;
+    x[2] = -1e30;
+    for simd in Simd::available() {
+        for (precision, error) in [(Precision::F32, 2e-7), (Precision::Bf16, 3e-6)] {
+            let mut powers = x.clone();
+            let work = Powers(SharedMut::new(&mut powers));
+            run_tasks(&Cpu::with_simd(2, simd), precision, &work, 100);
+            assert_eq!((powers[0], powers[2]), (0.0, 0.0), "{simd:?}");
+            assert!(powers[1].is_nan(), "{simd:?}");
+            for (x, power) in x.iter().zip(powers).skip(3) {
+                let want = f64::from(*x).exp2();
+                let off = (f64::from(power) / want - 1.0).abs();
+                assert!(off < error, "{simd:?} {precision:?}: 2^{x} is {power}, off by {off:e}");
+            }
         }
     }
 }
