@@ -1,5 +1,8 @@
 //! The command line: one file per command in `commands/`, no arithmetic here.
 
+// A program exports nothing; `pub` here says what a file offers to the others.
+#![allow(unreachable_pub)]
+
 mod commands;
 mod output;
 mod progress;

@@ -14,8 +14,11 @@ use danlu_train::checkpoint::Checkpoints;
 use danlu_train::{Error, OnIncident, Outcome, TrainConfig, read_metrics};
 use world::{FAMILIES, PRECISIONS, Watcher, World, assert_same, checkpoints, files};
 
-/// What is done to the weights: where, what they become, and what the report says.
-const DAMAGES: &[(&str, fn(f32) -> f32, &str)] = &[
+/// Where weights are damaged, what they become, and what the report says.
+type Damage = (&'static str, fn(f32) -> f32, &'static str);
+
+/// What is done to the weights.
+const DAMAGES: &[Damage] = &[
     ("embedding", |_| f32::NAN, "NaN"),
     ("embedding", |_| f32::INFINITY, "NaN"),
     ("block", |_| f32::NAN, "NaN"),
@@ -189,7 +192,8 @@ fn a_checkpoint_of_another_run_is_refused_with_both_values() {
     let folder = tempfile::tempdir().unwrap();
     world.train(folder.path(), &mut Watcher::default()).unwrap();
     let before = files(folder.path());
-    let parts: [(&str, &str, fn(&mut World) -> &mut String); 4] = [
+    type Part = (&'static str, &'static str, fn(&mut World) -> &mut String);
+    let parts: [Part; 4] = [
         ("settings", "these settings", |w| &mut w.identity.settings),
         ("training data", "this data", |w| &mut w.identity.data),
         ("tokenizer", "this tokenizer", |w| &mut w.identity.tokenizer),

@@ -1,6 +1,6 @@
 //! What both training stages do: load, train with a watcher, and leave the model as a folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -84,7 +84,7 @@ impl TrainStage<'_> {
         if outcome == danlu_train::Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
-        self.finish(model.as_ref(), &companions, folder)
+        self.finish(model.as_ref(), &companions, &folder)
     }
 
     /// Gives the model its first weights; returns what names them.
@@ -116,7 +116,7 @@ impl TrainStage<'_> {
         &self,
         model: &dyn CausalLm,
         companions: &Companions,
-        folder: PathBuf,
+        folder: &Path,
     ) -> Result<Outcome> {
         let place = folder.join(MODEL_FOLDER);
         write_model(model, companions, &place)?;

@@ -16,22 +16,22 @@ const POINTS_MAX: usize = 600;
 const TICKS: f64 = 5.0;
 
 /// A named line; its class in the style sheet is `line0`, `line1` ... by position.
-pub struct Line<'a> {
+pub(super) struct Line<'a> {
     /// Shown in the legend.
-    pub name: &'a str,
+    pub(super) name: &'a str,
     /// `(x, y)`, x rising.
-    pub points: Vec<(f64, f64)>,
+    pub(super) points: Vec<(f64, f64)>,
     /// Draw a dot at every point, for lines with few of them.
-    pub dots: bool,
+    pub(super) dots: bool,
 }
 
 /// A chart of `lines` over a common x axis. Points that are not finite are left out. Empty when
 /// there is nothing to draw.
 #[must_use]
-pub fn line_chart(lines: &[Line<'_>], x_label: &str, y_label: &str) -> String {
+pub(super) fn line_chart(lines: &[Line<'_>], x_label: &str, y_label: &str) -> String {
     let finite = |line: &Line<'_>| {
         let keep = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite();
-        thin(line.points.iter().filter(keep).copied().collect())
+        thin(&line.points.iter().filter(keep).copied().collect::<Vec<_>>())
     };
     let drawn: Vec<Vec<(f64, f64)>> = lines.iter().map(finite).collect();
     let all = drawn.iter().flatten();
@@ -50,7 +50,7 @@ pub fn line_chart(lines: &[Line<'_>], x_label: &str, y_label: &str) -> String {
 }
 
 /// Averages neighbours so that at most [`POINTS_MAX`] points remain.
-fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let group = points.len().div_ceil(POINTS_MAX).max(1);
     let mean = |part: &[(f64, f64)]| {
         let n = part.len() as f64;
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn many_points_are_averaged() {
-        let points = (0..5000).map(|i| (f64::from(i), 2.0)).collect();
-        let thinned = thin(points);
+        let points: Vec<_> = (0..5000).map(|i| (f64::from(i), 2.0)).collect();
+        let thinned = thin(&points);
         assert!(thinned.len() <= POINTS_MAX && thinned.iter().all(|p| (p.1 - 2.0).abs() < 1e-12));
     }
 }

@@ -144,9 +144,11 @@ fn shard() -> TokenShard {
         let random = Philox::new(9, number);
         let length = 3 + random.block(0)[0] as usize % 38;
         // A few tokens follow each other often, so that there is something to learn.
-        let id = |i: usize| random.block(i as u64 + 1)[0] % if i % 3 == 0 { 5 } else { 96 };
+        let id =
+            |i: usize| random.block(i as u64 + 1)[0] % if i.is_multiple_of(3) { 5 } else { 96 };
         let ids: Vec<u32> = (0..length).map(id).collect();
-        let learned: Vec<bool> = (0..length).map(|i| number % 3 != 0 || i % 2 == 0).collect();
+        let learned: Vec<bool> =
+            (0..length).map(|i: usize| !number.is_multiple_of(3) || i.is_multiple_of(2)).collect();
         builder.push(&format!("document {number}"), &ids, Some(&learned)).unwrap();
     }
     builder.finish().unwrap()
@@ -163,8 +165,8 @@ pub struct Watcher<'a> {
     pub stop_at: Option<u64>,
     pub break_off_at: Option<u64>,
     pub meddle: Option<Meddle<'a>>,
-    store: Option<Arc<ParamStore>>,
-    looks: u64,
+    pub store: Option<Arc<ParamStore>>,
+    pub looks: u64,
 }
 
 impl Observer for Watcher<'_> {
