@@ -176,7 +176,7 @@ impl Task<'_> {
                     self.prepare_queries::<U>(self.kv * shape.group() + g, *prepared);
                     *prepared += s.tile;
                 }
-                if self.rule.sight(queries.clone(), keys.clone()) == Sight::None {
+                if self.rule.watch(&queries).sight(keys.clone()) == Sight::None {
                     continue;
                 }
                 let seen = Seen::new::<ROWS>(&self.rule, &queries, keys, s.tile);
@@ -191,7 +191,7 @@ impl Task<'_> {
         }
     }
 
-    /// Packs a block of keys and values, and asks for the memory of the next.
+    /// Packs a block of keys and values, and asks for the memory of the next and of the gradients.
     #[inline(always)]
     unsafe fn prepare_keys<U: Unit>(&self, keys: &Range<usize>) {
         let Problem { k, v, .. } = self.work.problem;
@@ -209,6 +209,8 @@ impl Task<'_> {
         }
         let next = keys.end..self.work.problem.key_len(self.b).min(keys.end + BLOCK_KEYS);
         fetch_rows::<U::V, 2>([k, v], (self.b, column), next, w.head);
+        let Backward { d_k, d_v, .. } = self.work;
+        fetch_rows::<U::V, 2>([*d_k, *d_v], (self.b, column), keys.clone(), w.head);
     }
 
     /// Packs a tile of a head's queries and output gradients, and asks for the memory of the next.
@@ -257,6 +259,8 @@ impl Task<'_> {
     unsafe fn write_queries<U: Unit>(&self, h: usize) {
         let (shape, s, w) = (self.work.problem.shape, &self.scratch, self.scratch.widths);
         for start in (0..shape.query_len).step_by(s.tile) {
+            let next = start + s.tile..shape.query_len.min(start + 2 * s.tile);
+            fetch_rows::<U::V, 1>([self.work.d_q], (self.b, h * w.head), next, w.head);
             // SAFETY: as in `run`; a task writes the rows of its own heads.
             unsafe {
                 let sums = Strided { start: s.d_q.add(start * w.lanes), stride: s.tile };

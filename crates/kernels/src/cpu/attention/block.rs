@@ -30,15 +30,16 @@ impl Seen {
         rule: &Rule,
         queries: &Range<usize>,
         keys: &Range<usize>,
-        tile: usize,
+        width: usize,
     ) -> Self {
         let mut sight = [[Sight::None; QUERY_TILES]; PANELS_MAX];
-        for (key, sight) in keys.clone().step_by(ROWS).zip(&mut sight) {
-            for (query, sight) in queries.clone().step_by(tile).zip(sight) {
-                *sight = rule.sight(query..queries.end.min(query + tile), key..key + ROWS);
+        for (tile, start) in queries.clone().step_by(width).enumerate() {
+            let watch = rule.watch(&(start..queries.end.min(start + width)));
+            for (key, sight) in keys.clone().step_by(ROWS).zip(&mut sight) {
+                sight[tile] = watch.sight(key..key + ROWS);
             }
         }
-        let (panels, tiles) = (keys.len().div_ceil(ROWS), queries.len().div_ceil(tile));
+        let (panels, tiles) = (keys.len().div_ceil(ROWS), queries.len().div_ceil(width));
         Self { sight, panels, tiles }
     }
 

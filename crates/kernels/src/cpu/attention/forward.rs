@@ -185,10 +185,12 @@ impl Task<'_> {
         fetch_rows::<U::V, 2>([k, v], (self.b, self.kv * w.head), next, w.head);
     }
 
-    /// Clears the sums of a strip.
+    /// Clears the sums of a strip, and asks for the memory of its output.
     #[inline(always)]
     unsafe fn start<U: Unit>(&self, strip: &Strip) {
-        let (row, rows) = (strip.row, self.strip);
+        let (row, rows, column) = (strip.row, self.strip, strip.h * self.widths.head);
+        let (out, width) = (self.work.out, self.widths.head);
+        fetch_rows::<U::V, 1>([out], (self.b, column), strip.queries.clone(), width);
         // SAFETY: as in `run`.
         unsafe {
             self.sums.add(row * self.widths.lanes).write_bytes(0, rows * self.widths.lanes);
@@ -206,8 +208,10 @@ impl Task<'_> {
     ) {
         let mut seen = [SeenTile { index: 0, whole: true }; BLOCK_TILES];
         let mut count = 0;
-        for (index, start) in keys.clone().step_by(self.tile).enumerate() {
-            match self.rule.sight(strip.queries.clone(), start..start + self.tile) {
+        let watch = self.rule.watch(&strip.queries);
+        let needed = keys.start..keys.end.min(self.rule.keys(&strip.queries).end);
+        for (index, start) in needed.step_by(self.tile).enumerate() {
+            match watch.sight(start..start + self.tile) {
                 Sight::None => continue,
                 sight => seen[count] = SeenTile { index, whole: sight == Sight::All },
             }
@@ -222,6 +226,8 @@ impl Task<'_> {
             let part = (strip.queries.start, self.strip, strip.queries.end);
             let row = |t| q.at(self.b, t, strip.h * w.head);
             stage_rows::<U>(row, part, w.head, self.rows, w.row);
+            let next = strip.queries.end..self.queries.end.min(strip.queries.end + self.strip);
+            fetch_rows::<U::V, 1>([q], (self.b, strip.h * w.head), next, w.head);
             let runs = seen[..count].chunk_by(|a, b| a.index + 1 == b.index);
             for tiles in runs.flat_map(|run| run.chunks(SCORE_TILES)) {
                 self.score::<U, ROWS, VECTORS>((strip.queries.start, keys.start), tiles);

@@ -42,6 +42,16 @@ struct Segments {
     spans: Buffer<u32>,
 }
 
+/// Some queries and what they see.
+pub(super) struct Watch<'a> {
+    segments: Option<&'a Segments>,
+    /// Their segment numbers.
+    numbers: Span,
+    /// The keys that one of them and that all of them see, segments aside.
+    seen: Range<usize>,
+    seen_by_all: Range<usize>,
+}
+
 /// Which lanes of a row of scores are seen: those in a range and, if there are segments, of one
 /// number.
 #[derive(Clone, Copy)]
@@ -87,25 +97,15 @@ impl Rule {
         (query + self.offset + 1).saturating_sub(self.window)
     }
 
-    /// What `queries` (not empty, all existing) see of `keys` (not empty).
-    pub(super) fn sight(&self, queries: Range<usize>, keys: Range<usize>) -> Sight {
+    /// Some queries (not empty, all existing), to ask what they see.
+    pub(super) fn watch(&self, queries: &Range<usize>) -> Watch<'_> {
+        let beside = queries.start + self.offset..queries.end + self.offset;
         let last = queries.end - 1;
-        if keys.start > last + self.offset || keys.end <= self.first_key(queries.start) {
-            return Sight::None;
-        }
-        let whole =
-            keys.end <= queries.start + self.offset + 1 && keys.start >= self.first_key(last);
-        let Some(segments) = &self.segments else {
-            return if whole { Sight::All } else { Sight::Some };
-        };
-        let beside = segments.span(queries.start + self.offset..queries.end + self.offset);
-        let seen = segments.span(keys);
-        if beside.low > seen.high || beside.high < seen.low {
-            Sight::None
-        } else if whole && beside.low == beside.high && seen.low == seen.high {
-            Sight::All
-        } else {
-            Sight::Some
+        Watch {
+            segments: self.segments.as_ref(),
+            numbers: self.segments.as_ref().map_or(Span::NONE, |all| all.span(beside.clone())),
+            seen: self.first_key(queries.start)..beside.end,
+            seen_by_all: self.first_key(last)..beside.start + 1,
         }
     }
 
@@ -131,6 +131,38 @@ impl Rule {
     }
 }
 
+impl Watch<'_> {
+    /// What the queries see of `keys` (not empty).
+    #[inline]
+    pub(super) fn sight(&self, keys: Range<usize>) -> Sight {
+        if keys.start >= self.seen.end || keys.end <= self.seen.start {
+            return Sight::None;
+        }
+        let whole = self.seen_by_all.start <= keys.start && keys.end <= self.seen_by_all.end;
+        let numbers = match self.segments {
+            None if whole => return Sight::All,
+            None => return Sight::Some,
+            Some(segments) => segments.span(keys),
+        };
+        if self.numbers.low > numbers.high || self.numbers.high < numbers.low {
+            Sight::None
+        } else if whole && self.numbers.is_one() && numbers.is_one() {
+            Sight::All
+        } else {
+            Sight::Some
+        }
+    }
+}
+
+impl Span {
+    /// Of no numbers.
+    const NONE: Self = Self { low: u32::MAX, high: 0 };
+
+    fn is_one(self) -> bool {
+        self.low == self.high
+    }
+}
+
 impl Segments {
     fn new(arena: &Arena, numbers: &[u32]) -> Self {
         let mut ids = arena.buffer(numbers.len().next_multiple_of(PADDING) + PADDING);
@@ -148,8 +180,7 @@ impl Segments {
     fn span(&self, places: Range<usize>) -> Span {
         let spans = self.spans.as_chunks::<2>().0;
         let end = places.end.div_ceil(SPAN).min(spans.len());
-        let start = Span { low: u32::MAX, high: 0 };
-        spans[places.start / SPAN..end].iter().fold(start, |sum, &[low, high]| Span {
+        spans[places.start / SPAN..end].iter().fold(Span::NONE, |sum, &[low, high]| Span {
             low: sum.low.min(low),
             high: sum.high.max(high),
         })
