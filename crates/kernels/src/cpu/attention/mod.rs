@@ -1,17 +1,18 @@
 //! Causal attention that never stores T x T numbers, forward and backward.
 //!
-//! `out_i = Σ_j softmax_j(scale * q_i · k_j) v_j` over the keys j that query i sees: up to the one it
-//! stands beside, `i + (Tk - Tq)`, inside the window if there is one, in the same segment if there
-//! are segments. Query heads share key heads in groups of `H / K` (grouped-query attention). The
-//! forward keeps the running maximum and sum of each row and stores their log-sum-exp; the backward
-//! computes the probabilities again from it. See Dao, "FlashAttention-2", arXiv:2307.08691.
+//! `out_i = Σ_j softmax_j(scale * q_i · k_j) v_j` over the keys j that query i sees: up to the one
+//! it stands beside, `i + (Tk - Tq)`, inside the window if there is one, in the same segment if
+//! there are segments. Query heads share key heads in groups of `H / K` (grouped-query attention).
+//! The forward keeps the running maximum and sum of each row and stores their log-sum-exp; the
+//! backward computes the probabilities again from it. See Dao, "FlashAttention-2",
+//! arXiv:2307.08691.
 //!
 //! Read in this order: `rows` and `raw` (how tensors are read), `sight` (who sees whom), `vector`,
 //! `x86` and `tile` (the arithmetic of every level), `level` (how one body is compiled for each),
 //! then `forward`, `backward` with `block`, and `decode`.
 //!
-//! **Precision.** With [`Precision::F32`] everything is f32. With [`Precision::Bf16`] the operands of
-//! all products are bf16: q, k, v and the gradient of the output as they come or rounded, and
+//! **Precision.** With [`Precision::F32`] everything is f32. With [`Precision::Bf16`] the operands
+//! of all products are bf16: q, k, v and the gradient of the output as they come or rounded, and
 //! probabilities and their gradients rounded; sums, maxima and exponentials are f32. Up to four
 //! queries (generating text) are computed in f32 whatever the precision.
 //!
