@@ -63,15 +63,19 @@ impl AttentionSpec {
         }
     }
 
+    fn check_heads(&self, op: &'static str, q: &Tensor) -> Result<()> {
+        let (heads, kv_heads) = (self.num_heads, self.num_kv_heads);
+        if kv_heads > 0 && heads.is_multiple_of(kv_heads) && self.head_dim > 0 {
+            return Ok(());
+        }
+        let expected = format!("{heads} heads to be a multiple of {kv_heads} key heads");
+        Err(q.shape_error(op, "q", expected))
+    }
+
     /// T, after a check that everything fits.
     fn check(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<usize> {
         let (rows, (q_width, kv_width)) = (q.shape().rows(), self.widths());
-        let heads_fit = self.num_kv_heads > 0 && self.num_heads.is_multiple_of(self.num_kv_heads);
-        if self.head_dim == 0 || !heads_fit {
-            let (heads, kv_heads) = (self.num_heads, self.num_kv_heads);
-            let expected = format!("{heads} heads to be a multiple of {kv_heads} key heads");
-            return Err(q.shape_error(OP, "q", expected));
-        }
+        self.check_heads(OP, q)?;
         if self.batch == 0 || !rows.is_multiple_of(self.batch) {
             return Err(q.shape_error(
                 OP,
@@ -203,6 +207,7 @@ pub fn attention_cached(
 ) -> Result<Tensor> {
     const OP: &str = "attention_cached";
     refuse_recording(OP, &[q, cached.k, cached.v], false)?;
+    spec.check_heads(OP, q)?;
     let (tokens, (q_width, kv_width)) = (q.shape().rows(), spec.widths());
     q.expect_shape(OP, "q", [tokens, q_width])?;
     for (what, tensor) in [("k", cached.k), ("v", cached.v)] {
