@@ -208,8 +208,13 @@ mod tests {
     /// A recipe that says what its texts are, whatever else `text` says.
     fn parse(text: &str, overrides: &[&str]) -> Result<Recipe> {
         let mut table: Table = text.parse().unwrap();
-        if !table.contains_key("data") {
-            set(&mut table, "data.text=['poems.txt']")?;
+        // The two keys that have no default.
+        for (section, required) in
+            [("data", "data.text=['poems.txt']"), ("tokenizer", "tokenizer.vocab_size=512")]
+        {
+            if !table.contains_key(section) {
+                set(&mut table, required)?;
+            }
         }
         for assignment in overrides {
             set(&mut table, assignment)?;
