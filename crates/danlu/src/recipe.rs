@@ -155,11 +155,12 @@ fn fill_in(table: &mut Table, name: &str, derived: &impl Serialize, keys: &[&str
 /// Takes a section out of the file and reads it; a missing one has all its defaults.
 fn section<T: DeserializeOwned>(table: &mut Table, name: &str) -> Result<T> {
     let value = table.remove(name).unwrap_or_else(|| Value::Table(Table::new()));
-    value.try_into().map_err(|error: toml::de::Error| explain(name, error.message()))
+    value.try_into().map_err(|error: toml::de::Error| explain(name, &error))
 }
 
 /// Turns serde's "unknown field" into advice, and names the section of any other error.
-fn explain(section: &str, message: &str) -> anyhow::Error {
+fn explain(section: &str, error: &toml::de::Error) -> anyhow::Error {
+    let message = error.message();
     let mut quoted = message.split('`').skip(1).step_by(2);
     match (message.starts_with("unknown field"), quoted.next()) {
         (true, Some(unknown)) => {
@@ -168,7 +169,8 @@ fn explain(section: &str, message: &str) -> anyhow::Error {
             let keys = keys.join(", ");
             anyhow!("[{section}] has no key `{unknown}`{meant}\nits keys are: {keys}")
         }
-        _ => anyhow!("[{section}]: {}", message.trim()),
+        // The whole text names the key as well.
+        _ => anyhow!("[{section}]: {}", error.to_string().trim().replace('\n', " ")),
     }
 }
 

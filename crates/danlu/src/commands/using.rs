@@ -19,19 +19,19 @@ pub struct ModelArgs {
 #[derive(clap::Args)]
 pub struct SamplingArgs {
     /// How bold: 0 always takes the likeliest token, 1 draws as the model believes
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
     temperature: f32,
     /// Only this many of the likeliest tokens
     #[arg(long)]
     top_k: Option<usize>,
     /// Only the likeliest tokens that make up this share
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(long, default_value_t = 0.95, allow_negative_numbers = true)]
     top_p: f32,
     /// Only tokens at least this share as likely as the likeliest
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     min_p: Option<f32>,
     /// Makes tokens that were there before less likely; 1 changes nothing
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     repetition_penalty: Option<f32>,
     /// The same seed gives the same answer
     #[arg(long, default_value_t = 1)]
