@@ -185,13 +185,18 @@ impl ModelSection {
 }
 
 /// Batch, rate and steps for a model of `depth` layers with `weights` weights in blocks and head.
-pub fn apply_depth_to_training(train: &mut TrainConfig, depth: usize, weights: usize) {
+pub fn apply_depth_to_training(
+    train: &mut TrainConfig,
+    depth: usize,
+    weights: usize,
+    steps_given: Option<u64>,
+) {
     train.batch_size = (8 * depth).next_multiple_of(8);
     train.micro_batch_size = train.batch_size.min(8);
     // Wider models want smaller rates: 1/width from the rate that suits depth 6 (Yang et al. 2022,
     // arXiv:2203.03466).
     train.learning_rate = 2e-3 * 6.0 / depth.max(1) as f64;
     let steps = (weights * DIAL_TOKENS_PER_WEIGHT).div_ceil(train.tokens_per_step());
-    train.steps = steps as u64;
+    train.steps = steps_given.unwrap_or(steps as u64);
     train.warmup_steps = (train.steps / 50).clamp(1, 200);
 }

@@ -135,7 +135,9 @@ fn turn_depth_dial(table: &mut Table) -> Result<()> {
     let model: ModelSection = section(&mut table.clone(), "model")?;
     let tokenizer: TokenizerConfig = section(&mut table.clone(), "tokenizer")?;
     let mut train: TrainConfig = section(&mut table.clone(), "pretrain")?;
-    apply_depth_to_training(&mut train, depth, model.block_weights(tokenizer.vocab_size));
+    let given = table.get("pretrain").and_then(|section| section.get("steps")).is_some();
+    let steps = given.then_some(train.steps);
+    apply_depth_to_training(&mut train, depth, model.block_weights(tokenizer.vocab_size), steps);
     fill_in(table, "pretrain", &train, DIAL_TRAIN_KEYS)
 }
 

@@ -42,7 +42,7 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind { name: "model folder", fits: |p| p.join("config.json").exists(), describe: model_folder },
     Kind { name: "folder", fits: Path::is_dir, describe: folder },
-    Kind { name: "vocabulary", fits: |p| p.ends_with("tokenizer.json"), describe: vocabulary },
+    Kind { name: "vocabulary", fits: is_vocabulary, describe: vocabulary },
     Kind { name: "weights", fits: |p| has_extension(p, "safetensors"), describe: weights },
     Kind { name: "token shard", fits: |p| has_extension(p, "tok"), describe: shard },
     Kind { name: "JSON lines", fits: |p| has_extension(p, "jsonl"), describe: json_lines },
@@ -68,6 +68,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     output::line(&format!("{}: {}", path.display(), kind.name))?;
     output::line(&output::printable(&format!("{description:#}")))
+}
+
+/// A `tokenizer.json` that is not the receipt of the stage of that name.
+fn is_vocabulary(path: &Path) -> bool {
+    path.ends_with("tokenizer.json") && !path.ends_with("stages/tokenizer.json")
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {
