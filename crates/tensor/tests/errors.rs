@@ -1,5 +1,5 @@
-//! What operations say about arguments that come from files and configurations: which argument, what
-//! was found and what was expected.
+//! What operations say about arguments that come from files and configurations: which argument,
+//! what was found and what was expected.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

@@ -23,8 +23,9 @@ const MODELS: &[&str] = &["llama-gqa", "llama-tied", "gpt2"];
 const LOSS_TOLERANCE: f64 = 5e-6;
 /// Largest difference of a gradient norm, as a share of it.
 const NORM_TOLERANCE: f64 = 5e-6;
-/// Largest distance of a parameter from the reference's, as a share of the way it went. Adam divides
-/// by the size of the gradient, so where that is nearly 0 the rounding of sums decides the step.
+/// Largest distance of a parameter from the reference's, as a share of the way it went. Adam
+/// divides by the size of the gradient, so where that is nearly 0 the rounding of sums decides the
+/// step.
 const WEIGHT_TOLERANCE: f64 = 1e-4;
 
 fn folder(name: &str) -> PathBuf {
