@@ -116,13 +116,21 @@ fn check_weights(name: &str, model: &dyn CausalLm, golden: &SafeTensors) {
     assert_eq!(specs.len(), finals, "{name}: parameters and golden weights");
     let values = model.params().values();
     for spec in specs.iter() {
-        let expected = golden.tensor(&format!("final.{}", spec.name)).unwrap().to_f32().unwrap();
-        let start = start.tensor(&spec.name).unwrap().to_f32().unwrap();
-        let found = &values[spec.range()];
+        let read = |file: &SafeTensors, name: &str| file.tensor(name).unwrap().to_f32().unwrap();
+        let mut expected = read(golden, &format!("final.{}", spec.name));
+        let mut start = read(&start, &spec.name);
+        let mut found = values[spec.range()].to_vec();
+        if spec.name.ends_with("attn.c_attn.bias") {
+            // A constant added to every key changes no softmax: the gradient of the middle third,
+            // the keys' bias, is 0, and what Adam makes of it is the sign of rounding errors.
+            let keys = found.len() / 3..2 * found.len() / 3;
+            for values in [&mut expected, &mut start, &mut found] {
+                values.drain(keys.clone());
+            }
+        }
         let moved = distance(&start, &expected);
         assert!(moved > 0.0, "{name}: {} did not move", spec.name);
-        let off = distance(found, &expected) / moved;
-        eprintln!("{name} {} {off:e}", spec.name);
+        let off = distance(&found, &expected) / moved;
         assert!(off <= WEIGHT_TOLERANCE, "{name}: {} is off by {off} of its way", spec.name);
     }
 }
