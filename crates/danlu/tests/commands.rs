@@ -188,14 +188,14 @@ fn every_artefact_of_a_run_can_be_inspected() {
 #[test]
 fn doctor_names_what_will_be_used() {
     let value = danlu(&["doctor", "--json"]).json();
-    assert_eq!(value["threads_used"], 2);
+    assert_eq!(value["threads_used"], 1);
     assert_eq!(value["version"], env!("CARGO_PKG_VERSION"));
     assert!(
         value["memory_bytes"].as_u64().unwrap() > value["memory_available_bytes"].as_u64().unwrap()
     );
     let levels = ["portable", "avx2", "avx512", "avx512_bf16"];
     assert!(levels.contains(&value["simd_used"].as_str().unwrap()), "{value}");
-    assert!(danlu(&["doctor"]).success().contains("threads       2"));
+    assert!(danlu(&["doctor"]).success().contains("threads       1"));
     let mut held = common::command(&["doctor", "--json"]);
     let held = held.env("DANLU_SIMD", "portable").output().unwrap();
     let held: Value = serde_json::from_slice(&held.stdout).unwrap();

@@ -75,7 +75,10 @@ fn every_number_of_threads_gives_the_same_bits() {
 
 #[test]
 fn a_run_that_was_stopped_at_any_step_ends_with_the_same_bits() {
-    for (name, world) in all_worlds() {
+    // Either family with one precision and every optimiser: the two do not meet in a checkpoint.
+    for (name, world) in all_worlds()
+        .filter(|(_, world)| (world.family == "llama") == (world.precision == Precision::Bf16))
+    {
         let expected = world.undisturbed();
         for step in 1..world.config.steps {
             let what = format!("{name}, stopped at step {step}");

@@ -52,7 +52,7 @@ impl World {
             ["these settings", "this data", "this tokenizer", "seed 5"].map(str::to_owned);
         let [settings, data, tokenizer, start] = identity;
         let identity = RunIdentity { settings, data, tokenizer, start };
-        Self { family, precision, threads: 2, config, identity }
+        Self { family, precision, threads: 1, config, identity }
     }
 
     pub fn model(&self) -> Box<dyn CausalLm> {
