@@ -61,10 +61,6 @@ impl RawLeft {
 /// Elements of the largest tile of any kernel.
 pub(super) const TILE_MAX: usize = 14 * 32;
 
-/// Panels that are written side by side lie this much further apart than they are long, so that
-/// they do not all start in the same set of a cache: four cache lines, in units.
-const PAD: usize = 64;
-
 impl Kernel {
     /// The fastest kernel of a level.
     pub(super) fn new(simd: Simd, precision: Precision) -> Self {
@@ -108,20 +104,10 @@ impl Kernel {
         k.div_ceil(self.unit())
     }
 
-    /// Units from one packed left panel of depth `k` to the next.
-    pub(super) fn left_stride(&self, k: usize) -> usize {
-        self.units(k) * self.left_lanes + PAD
-    }
-
     /// Units from one row of units of depth `k` to the next: whole cache lines, and an odd number
     /// of them so that rows do not all start in the same set of a cache.
     pub(super) fn row_stride(&self, k: usize) -> usize {
         (self.units(k).div_ceil(16) | 1) * 16
-    }
-
-    /// Units from one packed right panel of depth `k` to the next.
-    pub(super) fn right_stride(&self, k: usize) -> usize {
-        self.units(k) * self.cols + PAD
     }
 
     /// Writes one tile.

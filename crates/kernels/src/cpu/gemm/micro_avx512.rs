@@ -164,6 +164,8 @@ unsafe fn multiply<A: Arithmetic, const R: usize, const PACKED: bool>(
         for _ in 0..units {
             _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * COLS).cast());
             _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * COLS + 16).cast());
+            _mm_prefetch::<_MM_HINT_T1>(b.wrapping_add(96 * COLS).cast());
+            _mm_prefetch::<_MM_HINT_T1>(b.wrapping_add(96 * COLS + 16).cast());
             let columns = [_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16))];
             each_row!(R, row, {
                 let unit = a.add(row * row_stride).cast::<f32>().read_unaligned();

@@ -26,6 +26,7 @@ mod pack;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx512;
 mod packed;
+mod panels;
 mod portable;
 mod scratch;
 mod skinny;
@@ -41,6 +42,7 @@ use crate::Cpu;
 use crate::element::Precision;
 use crate::simd::Simd;
 use kernel::Kernel;
+use panels::Operand;
 
 /// The right-hand matrix `[K, N]`: in memory, or packed before.
 #[derive(Clone, Copy, Debug)]
@@ -112,10 +114,8 @@ pub fn gemm(
         return skinny::gemm(cpu, &kernel, a, b, &output);
     }
     match b {
-        Right::Packed(packed) => blocked::gemm(cpu, a, packed, &output),
-        Right::Matrix(matrix) => {
-            blocked::gemm(cpu, a, &Packed::new(cpu, precision, matrix), &output);
-        }
+        Right::Packed(packed) => blocked::gemm(cpu, kernel, a, packed.operand(), &output),
+        Right::Matrix(b) => blocked::gemm(cpu, kernel, a, &Operand::new(cpu, kernel, b), &output),
     }
 }
 

@@ -86,62 +86,76 @@ impl<'a> Source<'a> {
 }
 
 /// Packs `source` in the kernel's format.
-pub(super) fn pack(kernel: &Kernel, source: Source<'_>, layout: Layout<'_>, out: &mut [u32]) {
+pub(super) fn pack_into(kernel: &Kernel, source: Source<'_>, layout: Layout<'_>, out: &mut [u32]) {
     let units = kernel.units(source.depth);
     let end = match layout {
         Layout::Panels(Panels { cuts, width, stride, .. }) => {
-            let fits = |cut: &[usize]| cut[0] <= cut[1] && cut[1] - cut[0] <= width;
-            let (panels, lanes) = (cuts.len() - 1, cuts[cuts.len() - 1]);
-            assert!(cuts.windows(2).all(fits) && lanes <= source.lanes, "{cuts:?} do not fit");
-            (panels - 1) * stride + units * width
+            (cuts.len() - 2) * stride + units * width
         }
         Layout::Rows { stride } => source.lanes.saturating_sub(1) * stride + units,
     };
-    let out = &mut out[..end];
+    assert!(end <= out.len(), "{end} units do not fit in {}", out.len());
+    // SAFETY: everything that is written lies before `end`.
+    unsafe { pack(kernel, source, layout, out.as_mut_ptr()) };
+}
+
+/// Packs `source` in the kernel's format.
+///
+/// # Safety
+/// `out` has a place for every unit of the layout that nothing else uses. What lies between panels
+/// or rows is not touched.
+pub(super) unsafe fn pack(kernel: &Kernel, source: Source<'_>, layout: Layout<'_>, out: *mut u32) {
+    if let Layout::Panels(Panels { cuts, width, .. }) = layout {
+        let fits = |cut: &[usize]| cut[0] <= cut[1] && cut[1] - cut[0] <= width;
+        let last = cuts[cuts.len() - 1];
+        assert!(cuts.windows(2).all(fits) && last <= source.lanes, "{cuts:?} do not fit");
+    }
     if source.lanes == 0 || source.depth == 0 {
-        out.fill(0);
         return;
     }
     // Rows from across memory are only made of the few rows of a skinny product.
     let easy = source.depth_contiguous || matches!(layout, Layout::Panels(_));
-    match kernel.simd() {
-        #[cfg(target_arch = "x86_64")]
-        Simd::Avx512 | Simd::Avx512Bf16 if easy => {
-            super::pack_avx512::pack(kernel.format(), source, layout, out);
+    // SAFETY: passed on to the caller; `Cpu` exists only at a level that this machine has.
+    unsafe {
+        match kernel.simd() {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 | Simd::Avx512Bf16 if easy => {
+                super::pack_avx512::pack(kernel.format(), source, layout, out);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => pack_avx2(kernel.format(), source, layout, out),
+            _ => pack_scalar(kernel.format(), source, layout, out),
         }
-        #[cfg(target_arch = "x86_64")]
-        Simd::Avx2 => pack_avx2(kernel.format(), source, layout, out),
-        _ => pack_scalar(kernel.format(), source, layout, out),
     }
 }
 
 /// The reference compiled for AVX2.
 #[cfg(target_arch = "x86_64")]
-fn pack_avx2(format: Format, source: Source<'_>, layout: Layout<'_>, out: &mut [u32]) {
-    #[target_feature(enable = "avx2,fma")]
-    fn compiled(format: Format, source: Source<'_>, layout: Layout<'_>, out: &mut [u32]) {
-        pack_scalar(format, source, layout, out);
-    }
-    // SAFETY: entered only at the AVX2 level.
-    unsafe { compiled(format, source, layout, out) }
+#[target_feature(enable = "avx2,fma")]
+unsafe fn pack_avx2(format: Format, source: Source<'_>, layout: Layout<'_>, out: *mut u32) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack_scalar(format, source, layout, out) }
 }
 
 /// The reference, in plain Rust.
 #[inline(always)]
-fn pack_scalar(format: Format, source: Source<'_>, layout: Layout<'_>, out: &mut [u32]) {
-    match source.elements {
-        Elements::F32(slice) => pack_slice(format, slice, source, layout, out),
-        Elements::Bf16(slice) => pack_slice(format, slice, source, layout, out),
+unsafe fn pack_scalar(format: Format, source: Source<'_>, layout: Layout<'_>, out: *mut u32) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match source.elements {
+            Elements::F32(slice) => pack_slice(format, slice, source, layout, out),
+            Elements::Bf16(slice) => pack_slice(format, slice, source, layout, out),
+        }
     }
 }
 
 #[inline(always)]
-fn pack_slice<T: Element>(
+unsafe fn pack_slice<T: Element>(
     format: Format,
     slice: &[T],
     source: Source<'_>,
     layout: Layout<'_>,
-    out: &mut [u32],
+    out: *mut u32,
 ) {
     let Source { lanes, depth, stride: step, depth_contiguous, .. } = source;
     let (lane_step, depth_step) = if depth_contiguous { (step, 1) } else { (1, step) };
@@ -159,20 +173,21 @@ fn pack_slice<T: Element>(
         }
     };
     let units = if format == Format::Bf16Pairs { depth.div_ceil(2) } else { depth };
+    // SAFETY: the layout's places, which the caller has.
+    let write = |place: usize, unit: u32| unsafe { *out.add(place) = unit };
     match layout {
         Layout::Rows { stride } => {
-            for (lane, out) in out.chunks_mut(stride.max(1)).enumerate().take(lanes) {
-                for (unit, out) in out.iter_mut().enumerate().take(units) {
-                    *out = unit_of(lane, unit);
-                }
+            for lane in 0..lanes {
+                (0..units).for_each(|unit| write(lane * stride + unit, unit_of(lane, unit)));
             }
         }
         Layout::Panels(Panels { cuts, width, stride, .. }) => {
-            for (cut, out) in cuts.windows(2).zip(out.chunks_mut(stride.max(1))) {
-                for (unit, out) in out.chunks_exact_mut(width).enumerate().take(units) {
-                    out[cut[1] - cut[0]..].fill(0);
-                    for (lane, out) in (cut[0]..cut[1]).zip(out) {
-                        *out = unit_of(lane, unit);
+            for (panel, cut) in cuts.windows(2).enumerate() {
+                for unit in 0..units {
+                    let place = panel * stride + unit * width;
+                    for lane in 0..width {
+                        let inside = cut[0] + lane < cut[1];
+                        write(place + lane, if inside { unit_of(cut[0] + lane, unit) } else { 0 });
                     }
                 }
             }

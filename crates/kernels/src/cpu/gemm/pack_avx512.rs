@@ -16,10 +16,12 @@ const UNITS_AHEAD: usize = 16;
 const ROW_AHEAD_BYTES: usize = 128;
 
 /// Packs `source`; see [`super::pack::pack`], which has checked the sizes.
-pub(super) fn pack(format: Format, source: Source<'_>, layout: Layout<'_>, out: &mut [u32]) {
-    let (start, out) = (source.elements.as_bytes_ptr(), out.as_mut_ptr());
-    // SAFETY: `Source` holds every element of its lanes and depth, `out` everything the layout
-    // has, and this module is entered only at an AVX-512 level; `Bf16Pairs` only with AVX-512 BF16.
+///
+/// # Safety
+/// As there; the CPU has AVX-512 F, BW, DQ and VL, for `Bf16Pairs` also AVX-512 BF16.
+pub(super) unsafe fn pack(format: Format, source: Source<'_>, layout: Layout<'_>, out: *mut u32) {
+    let start = source.elements.as_bytes_ptr();
+    // SAFETY: `Source` holds every element of its lanes and depth, the rest is the caller's.
     unsafe {
         match (source.elements, format) {
             (Elements::F32(_), Format::F32) => f32_to_f32(source, start, layout, out),

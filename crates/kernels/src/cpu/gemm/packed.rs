@@ -2,19 +2,12 @@
 
 use super::kernel::{Format, Kernel};
 use super::matrix::{Elements, Matrix};
-use super::pack::{Layout, Panels, Source, pack};
+use super::panels::Operand;
 use crate::Cpu;
 use crate::arena::Buffer;
 use crate::bf16;
 use crate::element::{Element, Precision};
-use crate::par::SharedMut;
 use crate::simd::Simd;
-
-/// Most units that are summed before a tile goes back to memory: a left panel of this depth takes
-/// half of L1.
-const DEPTH_MAX_UNITS: usize = 512;
-/// Panels that one task packs: neighbouring columns are read together.
-const PANELS_OF_A_TASK: usize = 16;
 
 /// A right-hand matrix `[K, N]`, packed for one precision and instruction level.
 ///
@@ -23,49 +16,17 @@ const PANELS_OF_A_TASK: usize = 16;
 #[derive(Debug)]
 pub struct Packed {
     precision: Precision,
-    places: Places,
-    /// Panels at their places; at the portable level the plain rows `[K, N]`.
-    units: Buffer<u32>,
-}
-
-/// Where panels lie: depth blocks one after another, in each its panels one after another.
-#[derive(Clone, Copy, Debug)]
-struct Places {
     kernel: Kernel,
-    k: usize,
-    n: usize,
-    depth_block: usize,
+    /// `[K, N]`.
+    shape: (usize, usize),
+    form: Form,
 }
 
-/// How the depth K is cut into blocks: a function of K and the kernel alone, so that sums have the
-/// same order wherever a product is computed.
-pub(super) fn depth_block(kernel: &Kernel, k: usize) -> usize {
-    let most = DEPTH_MAX_UNITS * kernel.unit();
-    let blocks = k.div_ceil(most).max(1);
-    k.div_ceil(blocks).next_multiple_of(kernel.unit()).max(kernel.unit())
-}
-
-impl Places {
-    fn new(kernel: Kernel, (k, n): (usize, usize)) -> Self {
-        Self { kernel, k, n, depth_block: depth_block(&kernel, k) }
-    }
-
-    fn panels(&self) -> usize {
-        self.n.div_ceil(self.kernel.cols)
-    }
-
-    /// The first unit of a panel of the depth block that starts at `depth`.
-    fn start(&self, depth: usize, panel: usize) -> usize {
-        let stride = self.kernel.right_stride(self.depth_block.min(self.k - depth));
-        let block = self.panels() * self.kernel.right_stride(self.depth_block);
-        depth / self.depth_block * block + panel * stride
-    }
-
-    /// Units of all panels.
-    fn len(&self) -> usize {
-        let last = self.k.saturating_sub(1) / self.depth_block * self.depth_block;
-        self.start(last, self.panels())
-    }
+#[derive(Debug)]
+enum Form {
+    Panels(Operand),
+    /// The rows `[K, N]`, at the portable level.
+    Rows(Buffer<f32>),
 }
 
 impl Packed {
@@ -77,13 +38,12 @@ impl Packed {
     pub fn new(cpu: &Cpu, precision: Precision, b: &Matrix<'_>) -> Self {
         b.check();
         let kernel = Kernel::new(cpu.simd, precision);
-        let places = Places::new(kernel, b.shape());
-        let units = if cpu.simd == Simd::Portable {
-            widened_rows(cpu, &kernel, b)
+        let form = if cpu.simd == Simd::Portable {
+            Form::Rows(widened_rows(cpu, &kernel, b))
         } else {
-            packed_panels(cpu, places, b)
+            Form::Panels(Operand::new(cpu, kernel, b))
         };
-        Self { precision, places, units }
+        Self { precision, kernel, shape: b.shape(), form }
     }
 
     /// The precision this matrix was packed for.
@@ -95,57 +55,40 @@ impl Packed {
     /// Rows and columns, `[K, N]`.
     #[must_use]
     pub fn shape(&self) -> (usize, usize) {
-        (self.places.k, self.places.n)
+        self.shape
     }
 
     /// Bytes of memory held.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.units.len() * size_of::<u32>()
+        match &self.form {
+            Form::Panels(operand) => operand.len() * size_of::<u32>(),
+            Form::Rows(rows) => rows.len() * size_of::<f32>(),
+        }
     }
 
     pub(super) fn kernel(&self) -> &Kernel {
-        &self.places.kernel
+        &self.kernel
     }
 
-    pub(super) fn depth_block(&self) -> usize {
-        self.places.depth_block
+    /// The panels; not at the portable level.
+    pub(super) fn operand(&self) -> &Operand {
+        match &self.form {
+            Form::Panels(operand) => operand,
+            Form::Rows(_) => unreachable!("the portable level has rows"),
+        }
     }
 
-    /// Panels `panel ..` of the depth block that starts at `depth`, `right_stride` apart.
-    pub(super) fn panels(&self, depth: usize, panel: usize) -> &[u32] {
-        &self.units[self.places.start(depth, panel)..]
-    }
-
-    /// The rows `[K, N]` as f32 bits; only at the portable level.
-    pub(super) fn rows(&self) -> &[u32] {
-        assert!(self.kernel().simd() == Simd::Portable, "there are panels, not rows");
-        &self.units
+    /// The rows `[K, N]`; only at the portable level.
+    pub(super) fn rows(&self) -> &[f32] {
+        match &self.form {
+            Form::Rows(rows) => rows,
+            Form::Panels(_) => unreachable!("only the portable level has rows"),
+        }
     }
 }
 
-fn packed_panels(cpu: &Cpu, places: Places, b: &Matrix<'_>) -> Buffer<u32> {
-    let Places { kernel, k, n, depth_block } = places;
-    let mut panels = cpu.arena.buffer(places.len());
-    let (units, groups) = (SharedMut::new(&mut panels), places.panels().div_ceil(PANELS_OF_A_TASK));
-    cpu.pool.run(groups * k.div_ceil(depth_block), |task| {
-        let (depth, panel) = (task / groups * depth_block, task % groups * PANELS_OF_A_TASK);
-        let (depths, width) = (depth..(depth + depth_block).min(k), kernel.cols);
-        let columns = panel * width..((panel + PANELS_OF_A_TASK) * width).min(n);
-        let cuts: [usize; PANELS_OF_A_TASK + 1] =
-            std::array::from_fn(|panel| (panel * width).min(columns.len()));
-        let count = columns.len().div_ceil(width);
-        let stride = kernel.right_stride(depths.len());
-        // SAFETY: every panel of every depth block has its own place.
-        let out = unsafe { units.slice(places.start(depth, panel), count * stride) };
-        // All threads read the panels: they go to memory past the caches of this one's core.
-        let panels = Panels { cuts: &cuts[..=count], width, stride, stream: true };
-        pack(&kernel, Source::right(b, columns, depths), Layout::Panels(panels), out);
-    });
-    panels
-}
-
-fn widened_rows(cpu: &Cpu, kernel: &Kernel, b: &Matrix<'_>) -> Buffer<u32> {
+fn widened_rows(cpu: &Cpu, kernel: &Kernel, b: &Matrix<'_>) -> Buffer<f32> {
     let (k, n) = b.shape();
     let round = kernel.format() == Format::F32Rounded;
     let (row_step, col_step) = if b.transposed { (1, b.stride) } else { (b.stride, 1) };
@@ -158,7 +101,7 @@ fn widened_rows(cpu: &Cpu, kernel: &Kernel, b: &Matrix<'_>) -> Buffer<u32> {
                 Elements::Bf16(slice) => slice[at].to_f32(),
             };
             let rounded = <bf16 as Element>::from_f32(value).to_f32();
-            *out = if round { rounded } else { value }.to_bits();
+            *out = if round { rounded } else { value };
         }
     });
     rows

@@ -37,7 +37,7 @@ fn by_rows(cpu: &Cpu, kernel: &Kernel, a: &Matrix<'_>, b: &Packed, output: &Outp
         let mut sums = cpu.arena.zeros::<f32>(rows.len() * n);
         widen(kernel, a, rows.start, k, &mut left);
         // SAFETY: `left` is [rows, k], the packed rows are [k, n] and `sums` [rows, n], all without
-        // gaps; f32 and its bits have the same layout.
+        // gaps.
         unsafe {
             matrixmultiply::sgemm(
                 rows.len(),
@@ -47,7 +47,7 @@ fn by_rows(cpu: &Cpu, kernel: &Kernel, a: &Matrix<'_>, b: &Packed, output: &Outp
                 left.as_ptr(),
                 k as isize,
                 1,
-                b.rows().as_ptr().cast(),
+                b.rows().as_ptr(),
                 n as isize,
                 1,
                 0.0,

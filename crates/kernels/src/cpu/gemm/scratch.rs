@@ -26,19 +26,19 @@ pub(super) fn with<R>(
     work: impl FnOnce(&mut [u32], &mut [f32]) -> R,
 ) -> R {
     LINES.with_borrow_mut(|lines| {
-        let (first, second) = (units.div_ceil(LINE), sums.div_ceil(LINE));
-        if lines.len() < first + second {
-            lines.resize(first + second, Line([0; LINE]));
+        let [unit_lines, sum_lines] = [units, sums].map(|numbers| numbers.div_ceil(LINE));
+        if lines.len() < unit_lines + sum_lines {
+            lines.resize(unit_lines + sum_lines, Line([0; LINE]));
         }
-        let (left, right) = lines.split_at_mut(first);
+        let (first, second) = lines.split_at_mut(unit_lines);
         // SAFETY: lines are numbers without gaps, any bit pattern is an f32, and the two parts do
         // not overlap.
-        let (left, right) = unsafe {
+        let (units, sums) = unsafe {
             (
-                std::slice::from_raw_parts_mut(left.as_mut_ptr().cast(), units),
-                std::slice::from_raw_parts_mut(right.as_mut_ptr().cast(), sums),
+                std::slice::from_raw_parts_mut(first.as_mut_ptr().cast(), units),
+                std::slice::from_raw_parts_mut(second.as_mut_ptr().cast(), sums),
             )
         };
-        work(left, right)
+        work(units, sums)
     })
 }

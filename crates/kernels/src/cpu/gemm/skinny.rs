@@ -3,8 +3,8 @@
 
 use super::kernel::{Kernel, RawLeft, TILE_MAX};
 use super::matrix::Matrix;
-use super::pack::{Layout, Panels, Source, pack};
-use super::packed::depth_block;
+use super::pack::{Layout, Panels, Source, pack_into};
+use super::panels::depth_block;
 use super::{Output, Right};
 use crate::Cpu;
 
@@ -20,7 +20,7 @@ pub(super) fn gemm(cpu: &Cpu, kernel: &Kernel, a: &Matrix<'_>, b: &Right<'_>, ou
     let left = if in_place {
         RawLeft::rows(a, 0, 0)
     } else {
-        pack(kernel, Source::left(a, 0..m, 0..k), Layout::Rows { stride }, &mut copy);
+        pack_into(kernel, Source::left(a, 0..m, 0..k), Layout::Rows { stride }, &mut copy);
         RawLeft { start: copy.as_ptr().cast(), row_stride: stride * 4, packed: false }
     };
     let panels = n.div_ceil(kernel.cols);
@@ -49,7 +49,7 @@ unsafe fn one_panel(
     let depth_block = depth_block(kernel, k);
     let scratch_len = match b {
         Right::Packed(_) => 0,
-        Right::Matrix(_) => kernel.right_stride(depth_block.min(k)),
+        Right::Matrix(_) => kernel.units(depth_block.min(k)) * kernel.cols,
     };
     let mut scratch = cpu.arena.buffer::<u32>(scratch_len);
     let columns = panel * kernel.cols..((panel + 1) * kernel.cols).min(n);
@@ -59,12 +59,12 @@ unsafe fn one_panel(
     for depth in (0..k.max(1)).step_by(depth_block) {
         let block = depth..(depth + depth_block).min(k);
         let right = match b {
-            Right::Packed(packed) => packed.panels(depth, panel),
+            Right::Packed(packed) => packed.operand().panels(depth, panel),
             Right::Matrix(matrix) => {
                 let source = Source::right(matrix, columns.clone(), block.clone());
                 let (cuts, width) = (&[0, columns.len()], kernel.cols);
                 let panels = Panels { cuts, width, stride: scratch_len, stream: false };
-                pack(kernel, source, Layout::Panels(panels), &mut scratch);
+                pack_into(kernel, source, Layout::Panels(panels), &mut scratch);
                 &scratch
             }
         };

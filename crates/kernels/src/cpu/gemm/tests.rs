@@ -48,14 +48,17 @@ impl Stored {
         if self.transposed { matrix.t() } else { matrix }
     }
 
-    /// The number that a product of this precision uses.
-    fn at(&self, row: usize, col: usize, precision: Precision) -> f64 {
-        let (row, col) = if self.transposed { (col, row) } else { (row, col) };
-        let value = self.f32[row * self.stride + col];
-        f64::from(match precision {
-            Precision::F32 => value,
-            Precision::Bf16 => <bf16 as Element>::from_f32(value).to_f32(),
-        })
+    /// The numbers that a product of this precision uses, `[rows, cols]` as used.
+    fn used(&self, precision: Precision) -> Vec<f64> {
+        let (rows, cols) = self.matrix().shape();
+        let (row_step, col_step) =
+            if self.transposed { (1, self.stride) } else { (self.stride, 1) };
+        let at = |row: usize, col: usize| self.f32[row * row_step + col * col_step];
+        let used = |value: f32| match precision {
+            Precision::F32 => f64::from(value),
+            Precision::Bf16 => f64::from(<bf16 as Element>::from_f32(value).to_f32()),
+        };
+        (0..rows * cols).map(|index| used(at(index / cols, index % cols))).collect()
     }
 }
 
@@ -152,24 +155,25 @@ impl Case {
 
     /// C in f64, and for every element a bound on the rounding of its f32 sum.
     fn expected(&self, left: &Stored, right: &Stored) -> Vec<(f64, f64)> {
-        let (m, k, _) = self.shape;
+        let (m, k, n) = self.shape;
         let (added, bias) = (self.added(), self.bias());
+        let (left, right) = (left.used(self.precision), right.used(self.precision));
         let mut expected = Vec::new();
         for row in 0..m {
-            for (col, bias) in bias.iter().enumerate() {
-                let (mut sum, mut size) = (0.0, 0.0);
-                for depth in 0..k {
-                    let product =
-                        left.at(row, depth, self.precision) * right.at(depth, col, self.precision);
-                    sum += product;
-                    size += product.abs();
+            let mut sums = vec![(0.0, 0.0); n];
+            for depth in 0..k {
+                for (sum, right) in sums.iter_mut().zip(&right[depth * n..]) {
+                    let product = left[row * k + depth] * right;
+                    *sum = (sum.0 + product, sum.1 + product.abs());
                 }
-                sum *= f64::from(self.scale);
+            }
+            for (col, (sum, size)) in sums.into_iter().enumerate() {
+                let mut sum = sum * f64::from(self.scale);
                 if self.accumulate || self.residual {
                     sum += f64::from(added.f32[row * added.stride + col]);
                 }
                 if self.bias {
-                    sum += f64::from(*bias);
+                    sum += f64::from(bias[col]);
                 }
                 let rounding = (k as f64).sqrt().mul_add(1e-7, 4e-7) * (size + sum.abs() + 8.0);
                 let stored = if self.bf16[2] { sum.abs() / 250.0 } else { 0.0 };
@@ -213,14 +217,14 @@ const SHAPES: &[(usize, usize, usize)] = &[
 
 #[test]
 fn products_equal_the_f64_reference_for_all_types_layouts_and_tails() {
-    for simd in Simd::available() {
-        let cpu = Cpu::with_simd(2, simd);
-        for (number, &shape) in SHAPES.iter().enumerate() {
-            for variant in 0..24 {
-                let case = Case::numbered(number as u64 * 100 + variant, shape);
-                let (left, right) = (case.left(), case.right());
-                let actual = case.run(&cpu, &left, &right);
-                assert_close(&case, simd, &actual, &case.expected(&left, &right));
+    let cpus: Vec<Cpu> = Simd::available().map(|simd| Cpu::with_simd(2, simd)).collect();
+    for (number, &shape) in SHAPES.iter().enumerate() {
+        for variant in 0..24 {
+            let case = Case::numbered(number as u64 * 100 + variant, shape);
+            let (left, right) = (case.left(), case.right());
+            let expected = case.expected(&left, &right);
+            for cpu in &cpus {
+                assert_close(&case, cpu.simd, &case.run(cpu, &left, &right), &expected);
             }
         }
     }
