@@ -9,8 +9,9 @@ use std::time::Instant;
 use crate::Cpu;
 use crate::simd::Simd;
 
-/// Independent sums; more than the latency of a multiply-add times its throughput.
-const SUMS: usize = 16;
+/// Independent sums: more than the latency of a multiply-add times its throughput, and few enough
+/// for the 16 registers of AVX2.
+const SUMS: usize = 12;
 /// Rounds of a measurement, about a hundredth of a second.
 const ROUNDS: usize = 2_000_000;
 /// Measurements, of which the best counts: nothing but interruptions makes one slower.

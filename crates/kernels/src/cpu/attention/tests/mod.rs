@@ -220,17 +220,25 @@ fn assert_close(what: &str, got: &Got, want: &Expected, share: f64) {
 }
 
 fn equals_the_reference<E: Element>(precision: Precision, share: f64) {
-    for case in cases() {
-        let x = case.numbers();
-        let want = reference::attention(&case, &x);
-        for simd in Simd::available() {
-            let got = run::<E>(&Cpu::with_simd(1, simd), precision, &case, &x);
+    let cases: Vec<_> = cases()
+        .into_iter()
+        .map(|case| {
+            let x = case.numbers();
+            let want = reference::attention(&case, &x);
+            (case, x, want)
+        })
+        .collect();
+    for simd in Simd::available() {
+        let [one, two, four] = [1, 2, 4].map(|threads| Cpu::with_simd(threads, simd));
+        for (case, x, want) in &cases {
+            let got = run::<E>(&one, precision, case, x);
             let what =
                 format!("{} {precision:?} {simd:?} {:?} {:?}", E::NAME, case.dims, case.window);
-            assert_close(&what, &got, &want, share);
-            for threads in [2, 4] {
-                let many = run::<E>(&Cpu::with_simd(threads, simd), precision, &case, &x);
-                assert!(got.bits() == many.bits(), "{what}: {threads} threads give other bits");
+            assert_close(&what, &got, want, share);
+            // Threads that share two cores are slow; the small cases would add nothing.
+            if case.dims.tq >= 100 || case.dims.tk >= 300 {
+                let many = [&two, &four].map(|cpu| run::<E>(cpu, precision, case, x).bits());
+                assert!(many.iter().all(|many| *many == got.bits()), "{what}: threads change bits");
             }
         }
     }
