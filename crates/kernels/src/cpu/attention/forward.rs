@@ -152,8 +152,8 @@ impl Work for Forward<'_> {
         // SAFETY: passed on to the caller.
         unsafe {
             match rows.len() {
-                1 => self.run_rows::<U, 1, VECTORS>(head, rows),
-                2 => self.run_rows::<U, 2, VECTORS>(head, rows),
+                1 => self.run_rows::<U, 1, 4>(head, rows),
+                2 => self.run_rows::<U, 2, 4>(head, rows),
                 3 | 4 => self.run_rows::<U, 4, VECTORS>(head, rows),
                 _ => self.run_rows::<U, ROWS, VECTORS>(head, rows),
             }
