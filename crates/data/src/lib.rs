@@ -27,6 +27,7 @@ pub mod readers;
 mod report;
 mod shard;
 mod shard_file;
+mod source;
 mod split;
 pub mod steps;
 
@@ -40,4 +41,5 @@ pub use pack::{Rehearsal, pack_pretrain, pack_sft};
 pub use readers::{Place, source_files};
 pub use report::{Counts, DataReport, Example, Part, Size};
 pub use shard::{Ids, ShardBuilder, TokenShard};
+pub use source::Source;
 pub use split::is_held_out;
