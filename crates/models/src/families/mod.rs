@@ -2,6 +2,9 @@
 
 pub mod gpt2;
 pub mod llama;
+pub mod mistral;
+pub mod qwen2;
+pub mod qwen3;
 
 use crate::config::ConfigJson;
 use crate::{BuildOptions, CausalLm, Result};
@@ -22,7 +25,8 @@ pub struct Family {
 }
 
 /// Every family there is.
-pub const FAMILIES: &[Family] = &[llama::FAMILY, gpt2::FAMILY];
+pub const FAMILIES: &[Family] =
+    &[llama::FAMILY, mistral::FAMILY, qwen2::FAMILY, qwen3::FAMILY, gpt2::FAMILY];
 
 /// The family whose `model_type` a configuration names.
 ///
