@@ -210,6 +210,8 @@ EXPERT_NAMES = {"qwen3_moe": ("gate_proj", "up_proj", "down_proj"), "mixtral": (
 def published(model_type, name, value):
     """A tensor of the reference under its published names: (name, tensor), or one an expert."""
     match = re.fullmatch(r"(.*mlp)\.experts\.(gate_up_proj|down_proj)", name)
+    if model_type == "gpt_neox" and name == "lm_head.weight":
+        name = "embed_out.weight"
     if model_type == "mixtral":
         name = name.replace(".mlp.", ".block_sparse_moe.")
     if not match:

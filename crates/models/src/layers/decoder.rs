@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::attention::Sight;
 use super::builder::normal;
 use super::rope::read_rope;
-use super::{Block, Builder, Pass, RmsNorm, SelfAttentionSpec, run_blocks};
+use super::{Block, Builder, Pass, QkvLayout, RmsNorm, SelfAttentionSpec, run_blocks};
 use crate::config::ConfigJson;
 use crate::{BuildOptions, CausalLm, Family, KvCache, ModelParts, ModelShape, Result};
 
@@ -51,7 +51,9 @@ impl DecoderConfig {
             shape: self.shape,
             rope: Arc::new(RopeTables::from_spec(self.rope.clone())),
             sight: Sight::default(),
+            qkv: QkvLayout::Separate,
             qkv_bias: false,
+            output_name: "o_proj",
             output_bias: false,
             head_norm: None,
         }

@@ -25,7 +25,7 @@ pub use ffn::{FeedForward, GatedMlp, GatedMlpSpec, GeluMlp, GeluMlpSpec};
 pub use linear::{Linear, LinearSpec};
 pub use norm::{HeadNorm, LayerNorm, RmsNorm};
 pub use pre_norm::PreNormBlock;
-pub use self_attention::{SelfAttention, SelfAttentionSpec};
+pub use self_attention::{QkvLayout, SelfAttention, SelfAttentionSpec};
 
 use crate::cache::{KvCache, LayerCache};
 use crate::memory::BlockActivations;

@@ -10,8 +10,18 @@ use danlu_tensor::{Device, Precision, Tensor, backward};
 use serde_json::Value;
 
 /// Every folder of golden values that has a model of its own.
-pub const MODELS: &[&str] =
-    &["llama-gqa", "llama-tied", "llama3", "mistral", "qwen2", "qwen3", "gpt2"];
+pub const MODELS: &[&str] = &[
+    "llama-gqa",
+    "llama-tied",
+    "llama3",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "phi3",
+    "gpt2",
+    "gpt-neox",
+    "gpt-neox-serial",
+];
 /// Golden values that were computed with the model of another folder.
 pub const OTHER_CASES: &[&str] = &["llama-packed"];
 
