@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`simd`] (what this CPU can do), [`par`] (the thread pool), [`arena`]
 //! (memory that is reused from step to step), [`element`] (f32 and bf16), [`rng`] (counter-based
-//! random numbers), then [`cpu`], one file per operation, each with its backward beside it.
+//! random numbers), [`quant`] (quantised weights, one file per format), then [`cpu`], one file per
+//! operation, each with its backward beside it.
 //!
 //! **Invariants.** A kernel knows rows, columns and strides, never a tensor or a layer. It
 //! allocates nothing but scratch from the arena. Its result has the same bits for any number of
@@ -13,6 +14,7 @@ pub mod arena;
 pub mod cpu;
 pub mod element;
 pub mod par;
+pub mod quant;
 pub mod rng;
 pub mod simd;
 
