@@ -19,8 +19,17 @@ const CASES: &[(&str, [usize; 6], usize)] = &[
     ("w3 2 x 2048", [2, 2048, 2048, 6, 6, 64], 2048),
     ("packed 2 x 2048", [2, 2048, 2048, 6, 6, 64], 300),
     ("grouped 2 x 1024", [2, 1024, 1024, 8, 2, 128], 1024),
-    ("decode 8192", [1, 1, 8192, 8, 2, 128], 8192),
+    ("decode 12 heads 512", [1, 1, 512, 12, 12, 64], 512),
+    ("decode 12 heads 2048", [1, 1, 2048, 12, 12, 64], 2048),
+    ("decode 12 heads 8192", [1, 1, 8192, 12, 12, 64], 8192),
+    ("decode 6 / 2 heads 512", [1, 1, 512, 6, 2, 64], 512),
+    ("decode 6 / 2 heads 2048", [1, 1, 2048, 6, 2, 64], 2048),
+    ("decode 6 / 2 heads 8192", [1, 1, 8192, 6, 2, 64], 8192),
+    ("decode 32 / 4 heads 512", [1, 1, 512, 32, 4, 64], 512),
+    ("decode 32 / 4 heads 2048", [1, 1, 2048, 32, 4, 64], 2048),
+    ("decode 32 / 4 heads 8192", [1, 1, 8192, 32, 4, 64], 8192),
     ("decode 8 x 1024", [8, 1, 1024, 6, 6, 64], 1024),
+    ("prompt 300 of 1000", [1, 300, 1000, 32, 4, 64], 1000),
 ];
 
 /// How long a case is repeated; the fastest round counts.
@@ -37,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let part = arguments.next().unwrap_or_default();
     let cpu = Cpu::new(threads)?;
     println!("{precision:?}, {threads} threads, {}", cpu.simd.name());
-    println!("{:20} {:>8} {:>9} {:>7} {:>7}", "", "us", "GFLOP/s", "of peak", "GB/s");
+    println!("{:32} {:>8} {:>9} {:>7} {:>7}", "", "us", "GFLOP/s", "of peak", "GB/s");
     for (name, sizes, document) in CASES.iter().filter(|(name, ..)| name.contains(&part)) {
         match precision {
             Precision::F32 => case::<f32>(&cpu, precision, name, *sizes, *document),
@@ -132,7 +141,7 @@ fn report(
     }
     let share = flops / seconds / 1e9 / before.max(peak());
     println!(
-        "{name:26} {:8.0} {:9.1} {:6.1}% {:7.1}",
+        "{name:32} {:8.1} {:9.1} {:6.1}% {:7.1}",
         seconds * 1e6,
         flops / seconds / 1e9,
         100.0 * share,

@@ -1,22 +1,32 @@
-//! The forward: a strip of queries passes over the tiles of keys it sees, keeping a running
-//! maximum, a running sum and the weighted sum of values.
+//! The forward: a strip of rows passes over the tiles of keys it sees, keeping a running maximum,
+//! a running sum and the weighted sum of values.
+//!
+//! A row is a query of one head. Rows that share a key head are numbered query by query, the heads
+//! of the group inside, so that a single query of a group fills a register tile.
+//!
+//! What a row adds up, and in which order, depends on the places of its keys alone: not on the rows
+//! beside it, nor on how many there are. Scores are held for [`SCORE_KEYS`] keys at a time, from
+//! multiples of that number on, and a tile that a row does not see changes neither its maximum nor
+//! its sums.
 
 use std::ops::Range;
 
 use super::level::{Problem, Work};
-use super::raw::{RawRows, carve, fetch_rows, stage_rows};
+use super::raw::{RawRow, RawRows, carve, fetch_rows, stage_rows};
 use super::sight::{Rule, Sight};
 use super::tile::{self, Strided, Widths, add_product};
 use super::vector::{Unit, Vector, exp2};
 use crate::par::SharedMut;
 
-/// Queries, counted once for each head of a group, that a task handles.
-const TASK_QUERIES: usize = 1024;
-/// Tiles of keys that are packed at a time: with values, 256 KiB at the widest tile and Dh = 64.
-const BLOCK_TILES: usize = 32;
-/// Tiles whose scores are held at a time.
-const SCORE_TILES: usize = 8;
-/// Register tiles on top of each other in a strip of queries.
+/// Rows that a task handles at most.
+const TASK_ROWS: usize = 1024;
+/// Keys whose scores are held at a time, a multiple of every tile's width.
+const SCORE_KEYS: usize = 256;
+/// Keys that are packed at a time: with values, 256 KiB at Dh = 64.
+const BLOCK_KEYS: usize = 4 * SCORE_KEYS;
+/// Most tiles of `SCORE_KEYS` keys.
+const SCORE_TILES: usize = SCORE_KEYS / 8;
+/// Register tiles on top of each other in a strip of rows, if there are enough.
 const STRIP_TILES: usize = 2;
 /// Where a running maximum starts: below every score, but finite.
 const LOWEST_SCORE: f32 = -1e30;
@@ -28,14 +38,13 @@ pub(super) struct Forward<'a> {
     pub(super) lse: SharedMut<'a, f32>,
 }
 
-/// One task: some queries of the heads that share a key head, and its scratch. Rows are queries of
-/// one head after the other, each head's rounded up to whole strips.
+/// One task: some rows of a key head, and its scratch.
 struct Task<'a> {
     work: &'a Forward<'a>,
     rule: Rule,
     b: usize,
     kv: usize,
-    queries: Range<usize>,
+    rows: Range<usize>,
     widths: Widths,
     /// Width of a tile in keys, and rows of a strip.
     tile: usize,
@@ -44,7 +53,7 @@ struct Task<'a> {
     k: *mut f32,
     v: *mut f32,
     /// Staged rows: queries of a strip, keys or values of a tile.
-    rows: *mut f32,
+    staged: *mut f32,
     /// Scores of a strip and the largest of each lane, then probabilities.
     scores: *mut f32,
     tops: *mut f32,
@@ -62,65 +71,70 @@ struct SeenTile {
     whole: bool,
 }
 
-/// A strip: its head, its first row in the scratch, its queries.
+/// Some neighbouring rows, the queries they belong to, and where their sums are in the scratch.
 struct Strip {
-    h: usize,
-    row: usize,
+    rows: Range<usize>,
     queries: Range<usize>,
+    place: usize,
 }
 
 impl Forward<'_> {
-    /// A fixed number, whatever the threads.
-    fn queries_per_task(&self) -> usize {
-        let shape = self.problem.shape;
-        (TASK_QUERIES / shape.group()).clamp(1, shape.query_len.max(1))
+    /// Rows of a key head.
+    fn rows(&self) -> usize {
+        self.problem.shape.query_len * self.problem.shape.group()
+    }
+
+    /// Fewer when threads would have nothing to do; that changes no bits.
+    fn rows_per_task(&self) -> usize {
+        let heads = self.problem.shape.batch * self.problem.shape.num_kv_heads;
+        let parts = self.problem.cpu.pool.threads().div_ceil(heads.max(1));
+        self.rows().div_ceil(parts).clamp(1, TASK_ROWS)
     }
 
     pub(super) fn tasks(&self) -> usize {
         let shape = self.problem.shape;
-        let chunks = shape.query_len.div_ceil(self.queries_per_task());
-        shape.batch * shape.num_kv_heads * chunks
+        shape.batch * shape.num_kv_heads * self.rows().div_ceil(self.rows_per_task())
     }
-}
 
-impl Work for Forward<'_> {
     #[inline(always)]
-    unsafe fn run<U: Unit, const ROWS: usize, const VECTORS: usize>(&self, task: usize) {
+    unsafe fn run_rows<U: Unit, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        head: usize,
+        rows: Range<usize>,
+    ) {
         let shape = self.problem.shape;
-        let per_task = self.queries_per_task();
-        let chunks = shape.query_len.div_ceil(per_task);
-        let (head, start) = (task / chunks, task % chunks * per_task);
         let (b, kv) = (head / shape.num_kv_heads, head % shape.num_kv_heads);
-        let queries = start..shape.query_len.min(start + per_task);
         let rule = self.problem.rule(b);
-
         let widths = Widths::new::<U>(shape.head_dim);
-        let (tile, strip) = (VECTORS * U::V::LANES, ROWS * STRIP_TILES);
-        let rows = queries.len().next_multiple_of(strip) * shape.group();
-        let keys = rule.keys(&queries);
-        let keys = keys.start / tile * tile..keys.end;
-        let block = keys.len().next_multiple_of(tile).min(BLOCK_TILES * tile);
+        let tile = VECTORS * U::V::LANES;
+        let (strip, block) = match rows.len() <= ROWS {
+            true => (ROWS, SCORE_KEYS),
+            false => (ROWS * STRIP_TILES, BLOCK_KEYS),
+        };
+        let sums = rows.len().next_multiple_of(strip);
+        let keys = rule.keys(&queries_of(&rows, shape.group()));
+        let start = keys.start / SCORE_KEYS * SCORE_KEYS;
+        let held = (keys.end - start).next_multiple_of(tile).min(block);
         let (_buffer, [k, v, staged, scores, tops, p, sums, totals, largest]) = carve(
             &self.problem.cpu.arena,
             [
-                block * widths.row,
-                block / U::DEPTH * widths.lanes,
+                held * widths.row,
+                held / U::DEPTH * widths.lanes,
                 tile.max(strip) * widths.row,
-                strip * SCORE_TILES * tile,
+                strip * SCORE_KEYS,
                 strip * U::V::LANES,
-                strip * SCORE_TILES * tile / U::DEPTH,
-                rows * widths.lanes,
-                rows * U::V::LANES,
-                rows,
+                strip * SCORE_KEYS / U::DEPTH,
+                sums * widths.lanes,
+                sums * U::V::LANES,
+                sums,
             ],
         );
-        let (work, rows) = (self, staged);
         #[rustfmt::skip]
         let task = Task {
-            work, rule, b, kv, queries, widths, tile, strip,
-            k, v, rows, scores, tops, p, sums, totals, largest,
+            work: self, rule, b, kv, rows, widths, tile, strip,
+            k, v, staged, scores, tops, p, sums, totals, largest,
         };
-        for start in keys.clone().step_by(block) {
+        for start in (start..keys.end).step_by(block) {
             let part = start..keys.end.min(start + block);
             // SAFETY: the caller has the level; every part of the scratch was sized for its use.
             unsafe { task.pass_block::<U, ROWS, VECTORS>(&keys, &part) }
@@ -128,7 +142,45 @@ impl Work for Forward<'_> {
     }
 }
 
+impl Work for Forward<'_> {
+    #[inline(always)]
+    unsafe fn run<U: Unit, const ROWS: usize, const VECTORS: usize>(&self, task: usize) {
+        let per_task = self.rows_per_task();
+        let chunks = self.rows().div_ceil(per_task);
+        let (head, start) = (task / chunks, task % chunks * per_task);
+        let rows = start..self.rows().min(start + per_task);
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match rows.len() {
+                1 => self.run_rows::<U, 1, 4>(head, rows),
+                2 => self.run_rows::<U, 2, 4>(head, rows),
+                3 | 4 => self.run_rows::<U, 4, VECTORS>(head, rows),
+                _ => self.run_rows::<U, ROWS, VECTORS>(head, rows),
+            }
+        }
+    }
+}
+
+/// The queries that some rows belong to.
+fn queries_of(rows: &Range<usize>, group: usize) -> Range<usize> {
+    rows.start / group..rows.end.div_ceil(group)
+}
+
 impl Task<'_> {
+    /// The element of a tensor of queries where a row's head begins.
+    #[inline(always)]
+    fn row_of(&self, from: RawRows, row: usize) -> RawRow {
+        let group = self.work.problem.shape.group();
+        from.at(self.b, row / group, (self.kv * group + row % group) * self.widths.head)
+    }
+
+    /// Asks for the memory of the rows of some queries.
+    #[inline(always)]
+    fn fetch_queries<V: Vector>(&self, from: RawRows, queries: Range<usize>) {
+        let width = self.work.problem.shape.group() * self.widths.head;
+        fetch_rows::<V, 1>([from], (self.b, self.kv * width), queries, width);
+    }
+
     /// Takes all strips over a block of keys, which is packed while they advance.
     #[inline(always)]
     unsafe fn pass_block<U: Unit, const ROWS: usize, const VECTORS: usize>(
@@ -136,28 +188,24 @@ impl Task<'_> {
         all_keys: &Range<usize>,
         keys: &Range<usize>,
     ) {
-        let group = self.work.problem.shape.group();
-        let head_rows = self.queries.len().next_multiple_of(self.strip);
-        let mut packed = keys.start;
-        for query in self.queries.clone().step_by(self.strip) {
-            let queries = query..self.queries.end.min(query + self.strip);
+        let mut packed = keys.start.max(all_keys.start / self.tile * self.tile);
+        for row in self.rows.clone().step_by(self.strip) {
+            let rows = row..self.rows.end.min(row + self.strip);
+            let queries = queries_of(&rows, self.work.problem.shape.group());
             let needed = self.rule.keys(&queries).end.min(keys.end);
+            let strip = Strip { rows, queries, place: row - self.rows.start };
             // SAFETY: as in `run`.
             unsafe {
                 while packed < needed {
-                    self.pack_tile::<U>(packed, keys);
+                    self.pack_tile::<U>(packed, keys, all_keys.end);
                     packed += self.tile;
                 }
-                for g in 0..group {
-                    let row = g * head_rows + query - self.queries.start;
-                    let strip = Strip { h: self.kv * group + g, row, queries: queries.clone() };
-                    if keys.start == all_keys.start {
-                        self.start::<U>(&strip);
-                    }
-                    self.pass::<U, ROWS, VECTORS>(&strip, keys);
-                    if keys.end == all_keys.end {
-                        self.finish::<U>(&strip);
-                    }
+                if keys.start <= all_keys.start {
+                    self.start::<U>(&strip);
+                }
+                self.pass::<U, ROWS, VECTORS>(&strip, keys);
+                if keys.end == all_keys.end {
+                    self.finish::<U>(&strip);
                 }
             }
         }
@@ -166,36 +214,46 @@ impl Task<'_> {
     /// Packs a tile of keys and values, zeros behind the last of the block, and asks for the memory
     /// of the next.
     #[inline(always)]
-    unsafe fn pack_tile<U: Unit>(&self, start: usize, keys: &Range<usize>) {
+    unsafe fn pack_tile<U: Unit>(&self, start: usize, keys: &Range<usize>, end: usize) {
         let Problem { k, v, .. } = self.work.problem;
-        let (w, tile) = (self.widths, self.tile);
-        let (part, place) = ((start, tile, keys.end), start - keys.start);
-        let rows = Strided { start: self.rows, stride: w.row };
-        // SAFETY: the scratch holds a tile of staged rows and every packed tile of the block.
+        let (w, tile, place) = (self.widths, self.tile, start - keys.start);
+        // SAFETY: the scratch holds every packed tile of the block.
         unsafe {
-            let row = |t| k.at(self.b, t, self.kv * w.head);
-            stage_rows::<U>(row, part, w.head, self.rows, w.row);
+            let rows = self.units_of_tile::<U>(k, start, end);
             tile::transpose_rows::<U::V>(rows, (tile, w.row), self.k.add(place * w.row), tile);
-            let row = |t| v.at(self.b, t, self.kv * w.head);
-            stage_rows::<U>(row, part, w.head, self.rows, w.row);
+            let rows = self.units_of_tile::<U>(v, start, end);
             let to = self.v.add(place / U::DEPTH * w.lanes);
             tile::interleave_rows::<U>(rows, (tile, w.lanes), to);
         }
-        let next = start + tile..keys.end.min(start + 2 * tile);
+        let next = start + tile..end.min(start + 2 * tile);
         fetch_rows::<U::V, 2>([k, v], (self.b, self.kv * w.head), next, w.head);
+    }
+
+    /// The rows of a tile of keys or values as units: where they lie if they are, else staged.
+    #[inline(always)]
+    unsafe fn units_of_tile<U: Unit>(&self, from: RawRows, start: usize, end: usize) -> Strided {
+        let (w, column) = (self.widths, self.kv * self.widths.head);
+        if start + self.tile <= end
+            && let Some(rows) = from.units_at::<U>((self.b, start, column), &w)
+        {
+            return rows;
+        }
+        let row = |t| from.at(self.b, t, column);
+        // SAFETY: the scratch holds a tile of staged rows.
+        unsafe { stage_rows::<U>(row, (start, self.tile, end), w.head, self.staged, w.row) };
+        Strided { start: self.staged, stride: w.row }
     }
 
     /// Clears the sums of a strip, and asks for the memory of its output.
     #[inline(always)]
     unsafe fn start<U: Unit>(&self, strip: &Strip) {
-        let (row, rows, column) = (strip.row, self.strip, strip.h * self.widths.head);
-        let (out, width) = (self.work.out, self.widths.head);
-        fetch_rows::<U::V, 1>([out], (self.b, column), strip.queries.clone(), width);
+        let (place, rows) = (strip.place, self.strip);
+        self.fetch_queries::<U::V>(self.work.out, strip.queries.clone());
         // SAFETY: as in `run`.
         unsafe {
-            self.sums.add(row * self.widths.lanes).write_bytes(0, rows * self.widths.lanes);
-            self.totals.add(row * U::V::LANES).write_bytes(0, rows * U::V::LANES);
-            std::slice::from_raw_parts_mut(self.largest.add(row), rows).fill(LOWEST_SCORE);
+            self.sums.add(place * self.widths.lanes).write_bytes(0, rows * self.widths.lanes);
+            self.totals.add(place * U::V::LANES).write_bytes(0, rows * U::V::LANES);
+            std::slice::from_raw_parts_mut(self.largest.add(place), rows).fill(LOWEST_SCORE);
         }
     }
 
@@ -206,33 +264,38 @@ impl Task<'_> {
         strip: &Strip,
         keys: &Range<usize>,
     ) {
-        let mut seen = [SeenTile { index: 0, whole: true }; BLOCK_TILES];
-        let mut count = 0;
-        let watch = self.rule.watch(&strip.queries);
-        let needed = keys.start..keys.end.min(self.rule.keys(&strip.queries).end);
-        for (index, start) in needed.step_by(self.tile).enumerate() {
-            match watch.sight(start..start + self.tile) {
-                Sight::None => continue,
-                sight => seen[count] = SeenTile { index, whole: sight == Sight::All },
+        let (q, w, watch) = (self.work.problem.q, self.widths, self.rule.watch(&strip.queries));
+        let end = keys.end.min(self.rule.keys(&strip.queries).end);
+        let mut staged = false;
+        for start in (keys.start..end).step_by(SCORE_KEYS) {
+            let mut seen = [SeenTile { index: 0, whole: true }; SCORE_TILES];
+            let mut count = 0;
+            for first in (start..end.min(start + SCORE_KEYS)).step_by(self.tile) {
+                let sight = watch.sight(first..first + self.tile);
+                if sight != Sight::None {
+                    let index = (first - keys.start) / self.tile;
+                    seen[count] = SeenTile { index, whole: sight == Sight::All };
+                    count += 1;
+                }
             }
-            count += 1;
-        }
-        if count == 0 {
-            return;
-        }
-        let (q, w) = (self.work.problem.q, self.widths);
-        // SAFETY: as in `run`.
-        unsafe {
-            let part = (strip.queries.start, self.strip, strip.queries.end);
-            let row = |t| q.at(self.b, t, strip.h * w.head);
-            stage_rows::<U>(row, part, w.head, self.rows, w.row);
-            let next = strip.queries.end..self.queries.end.min(strip.queries.end + self.strip);
-            fetch_rows::<U::V, 1>([q], (self.b, strip.h * w.head), next, w.head);
-            let runs = seen[..count].chunk_by(|a, b| a.index + 1 == b.index);
-            for tiles in runs.flat_map(|run| run.chunks(SCORE_TILES)) {
-                self.score::<U, ROWS, VECTORS>((strip.queries.start, keys.start), tiles);
-                self.exponentiate::<U>(tiles.len(), strip.row);
-                self.add_values::<U, ROWS, VECTORS>(tiles, strip.row);
+            if count == 0 {
+                continue;
+            }
+            // SAFETY: as in `run`.
+            unsafe {
+                if !staged {
+                    let part = (strip.rows.start, self.strip, strip.rows.end);
+                    let row = |row| self.row_of(q, row);
+                    stage_rows::<U>(row, part, w.head, self.staged, w.row);
+                    let next = strip.rows.end..self.rows.end.min(strip.rows.end + self.strip);
+                    let group = self.work.problem.shape.group();
+                    self.fetch_queries::<U::V>(q, queries_of(&next, group));
+                    staged = true;
+                }
+                let seen = &seen[..count];
+                self.score::<U, ROWS, VECTORS>(strip, keys.start, seen);
+                self.exponentiate::<U>(count, strip.place);
+                self.add_values::<U, ROWS, VECTORS>(seen, strip.place);
             }
         }
     }
@@ -240,17 +303,18 @@ impl Task<'_> {
     /// Writes a strip: the weighted sum by the sum of probabilities, and its logarithm.
     #[inline(always)]
     unsafe fn finish<U: Unit>(&self, strip: &Strip) {
-        let (shape, w, queries) = (self.work.problem.shape, self.widths, &strip.queries);
-        let start = (self.b * shape.num_heads + strip.h) * shape.query_len + queries.start;
-        // SAFETY: as in `run`; a task writes the rows of its own queries and heads.
-        unsafe {
-            let lse = self.work.lse.slice(start, queries.len());
-            for (i, lse) in lse.iter_mut().enumerate() {
-                let row = strip.row + i;
-                let total = U::V::sum(U::V::load(self.totals.add(row * U::V::LANES)));
-                *lse = *self.largest.add(row) * shape.scale + total.ln();
-                let out = self.work.out.at(self.b, queries.start + i, strip.h * w.head);
-                out.write::<U>(self.sums.add(row * w.lanes), 1.0 / total, w.head);
+        let (shape, w) = (self.work.problem.shape, self.widths);
+        let group = shape.group();
+        for (row, place) in strip.rows.clone().zip(strip.place..) {
+            let (query, h) = (row / group, self.kv * group + row % group);
+            // SAFETY: as in `run`; a task writes its own rows.
+            unsafe {
+                let total = U::V::sum(U::V::load(self.totals.add(place * U::V::LANES)));
+                let lse = (self.b * shape.num_heads + h) * shape.query_len + query;
+                let largest = *self.largest.add(place);
+                self.work.lse.slice(lse, 1)[0] = largest * shape.scale + total.ln();
+                let out = self.row_of(self.work.out, row);
+                out.write::<U>(self.sums.add(place * w.lanes), 1.0 / total, w.head);
             }
         }
     }
@@ -259,15 +323,16 @@ impl Task<'_> {
     #[inline(always)]
     unsafe fn score<U: Unit, const ROWS: usize, const VECTORS: usize>(
         &self,
-        (first_query, first_key): (usize, usize),
+        strip: &Strip,
+        first_key: usize,
         tiles: &[SeenTile],
     ) {
-        let (w, lanes) = (self.widths, U::V::LANES);
+        let (w, lanes, group) = (self.widths, U::V::LANES, self.work.problem.shape.group());
         for (t, seen) in tiles.iter().enumerate() {
             for r in (0..self.strip).step_by(ROWS) {
                 // SAFETY: as in `run`.
                 unsafe {
-                    let left = Strided { start: self.rows.add(r * w.row), stride: w.row };
+                    let left = Strided { start: self.staged.add(r * w.row), stride: w.row };
                     let right = self.k.add(seen.index * self.tile * w.row);
                     let right = Strided { start: right, stride: self.tile };
                     let zero = [[U::V::splat(0.0); VECTORS]; ROWS];
@@ -275,14 +340,13 @@ impl Task<'_> {
                     if !seen.whole {
                         for (i, row) in sums.iter_mut().enumerate() {
                             let key = first_key + seen.index * self.tile;
-                            let mask = self.rule.keys_of(first_query + r + i, key);
+                            let mask = self.rule.keys_of((strip.rows.start + r + i) / group, key);
                             for (c, sum) in row.iter_mut().enumerate() {
                                 *sum = mask.apply(*sum, c * lanes);
                             }
                         }
                     }
-                    let stride = SCORE_TILES * self.tile;
-                    tile::store(&sums, self.scores.add(r * stride + t * self.tile), stride);
+                    tile::store(&sums, self.scores.add(r * SCORE_KEYS + t * self.tile), SCORE_KEYS);
                     for (i, row) in sums.iter().enumerate() {
                         let tops = self.tops.add((r + i) * lanes);
                         let mut top = if t == 0 { row[0] } else { U::V::load(tops) };
@@ -318,8 +382,8 @@ impl Task<'_> {
                     *largest = top;
                 }
                 let shift = U::V::splat(-*largest * c);
-                let scores = self.scores.add(r * SCORE_TILES * self.tile);
-                let p = self.p.add(r * SCORE_TILES * self.tile / U::DEPTH);
+                let scores = self.scores.add(r * SCORE_KEYS);
+                let p = self.p.add(r * SCORE_KEYS / U::DEPTH);
                 for j in (0..tiles * self.tile).step_by(lanes) {
                     let x = U::V::mul_add(U::V::load(scores.add(j)), U::V::splat(c), shift);
                     let x = exp2::<U>(x);
@@ -331,24 +395,28 @@ impl Task<'_> {
         }
     }
 
-    /// `sums += p v` for neighbouring tiles.
+    /// `sums += p v`, neighbouring tiles at once.
     #[inline(always)]
     unsafe fn add_values<U: Unit, const ROWS: usize, const VECTORS: usize>(
         &self,
         tiles: &[SeenTile],
         first_row: usize,
     ) {
-        let (lanes, depth) = (self.widths.lanes, self.tile / U::DEPTH);
+        let (lanes, depth, stride) =
+            (self.widths.lanes, self.tile / U::DEPTH, SCORE_KEYS / U::DEPTH);
         for r in (0..self.strip).step_by(ROWS) {
-            // SAFETY: as in `run`.
-            unsafe {
-                let stride = SCORE_TILES * depth;
-                let left = Strided { start: self.p.add(r * stride), stride };
-                let right = self.v.add(tiles[0].index * depth * lanes);
-                let right = Strided { start: right, stride: lanes };
-                let sums = (self.sums.add((first_row + r) * lanes), lanes);
-                let sizes = (tiles.len() * depth, lanes);
-                add_product::<U, ROWS, VECTORS>(sums, left, right, sizes);
+            let mut done = 0;
+            for run in tiles.chunk_by(|a, b| a.index + 1 == b.index) {
+                // SAFETY: as in `run`.
+                unsafe {
+                    let left = Strided { start: self.p.add(r * stride + done * depth), stride };
+                    let right = self.v.add(run[0].index * depth * lanes);
+                    let right = Strided { start: right, stride: lanes };
+                    let sums = (self.sums.add((first_row + r) * lanes), lanes);
+                    let sizes = (run.len() * depth, lanes);
+                    add_product::<U, ROWS, VECTORS>(sums, left, right, sizes);
+                }
+                done += run.len();
             }
         }
     }

@@ -9,20 +9,19 @@
 //!
 //! Read in this order: `rows` and `raw` (how tensors are read), `sight` (who sees whom), `vector`,
 //! `x86` and `tile` (the arithmetic of every level), `level` (how one body is compiled for each),
-//! then `forward`, `backward` with `block`, and `decode`.
+//! then `forward`, and `backward` with `block`.
 //!
 //! **Precision.** With [`Precision::F32`] everything is f32. With [`Precision::Bf16`] the operands
 //! of all products are bf16: q, k, v and the gradient of the output as they come or rounded, and
-//! probabilities and their gradients rounded; sums, maxima and exponentials are f32. Up to four
-//! queries (generating text) are computed in f32 whatever the precision.
+//! probabilities and their gradients rounded; sums, maxima and exponentials are f32.
 //!
-//! **Determinism.** Tasks and the order of every sum depend on the shape and the level only: never
-//! on threads or batch neighbours.
+//! **Determinism.** The order of every sum depends on the shape and the level only: never on
+//! threads or batch neighbours. The forward of a query depends on what it sees only: queries give
+//! the same bits all at once, in pieces, or one by one as text is generated.
 #![allow(unsafe_code)]
 
 mod backward;
 mod block;
-mod decode;
 mod forward;
 mod level;
 mod raw;
@@ -175,9 +174,6 @@ pub fn attention<E: Element>(
     check_lse(shape, lse);
     let problem = inputs.problem(cpu, shape);
     let (out, lse) = (RawRows::new_mut(out), SharedMut::new(lse));
-    if shape.query_len <= decode::QUERIES_MAX {
-        return decode::attention(&problem, out, lse);
-    }
     let work = Forward { problem, out, lse };
     run_tasks(cpu, precision, &work, work.tasks());
 }

@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::ops::Range;
 
 use super::rows::{Rows, RowsMut};
+use super::tile::{Strided, Widths};
 use super::vector::{Unit, Vector};
 use crate::{Arena, Buffer, Element, bf16};
 
@@ -62,6 +63,19 @@ impl RawRows {
         let size = if self.bf16 { 2 } else { 4 };
         let offset = b * self.batch + t * self.row + column * size;
         RawRow { start: self.start.wrapping_add(offset), bf16: self.bf16 }
+    }
+
+    /// The rows of a head from row `t` on as units, if they are units as they lie and whole
+    /// registers of them.
+    pub(super) fn units_at<U: Unit>(
+        &self,
+        (b, t, column): (usize, usize, usize),
+        widths: &Widths,
+    ) -> Option<Strided> {
+        let ready = if self.bf16 { U::IS_BF16 } else { U::IS_F32 };
+        let whole = widths.row * U::DEPTH == widths.head && self.row.is_multiple_of(4);
+        let start = self.at(b, t, column).start.cast_const().cast();
+        (ready && whole).then_some(Strided { start, stride: self.row / 4 })
     }
 }
 

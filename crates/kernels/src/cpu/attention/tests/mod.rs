@@ -37,6 +37,7 @@ const SIZES: &[[usize; 6]] = &[
     [1, 1, 1, 1, 1, 2],
     [2, 2, 2, 2, 2, 16],
     [1, 15, 15, 3, 1, 64],
+    [1, 1, 40, 6, 2, 64],
     [1, 17, 17, 2, 2, 80],
     [2, 64, 64, 2, 1, 32],
     [1, 100, 100, 4, 2, 96],
@@ -319,6 +320,71 @@ fn a_batch_element_alone_has_the_same_bits() {
                 let own = all.chunks(all.len() / dims.b).nth(b).unwrap();
                 assert!(own == alone, "{simd:?} {precision:?} {name} of element {b}");
             }
+        }
+    }
+}
+
+/// Output and log-sum-exp of all queries, `count` in a call.
+fn by_pieces<E: Element>(
+    cpu: &Cpu,
+    precision: Precision,
+    (case, x): (&Case, &Numbers),
+    count: usize,
+) -> (Vec<u32>, Vec<u32>) {
+    let ([queries, keys], Dims { b, tq, tk, h, .. }) = (case.extents(), case.dims);
+    let (q, mut out) = (Padded::<E>::new(queries, &x.q), Padded::<E>::new(queries, &x.q));
+    let (k, v) = (Padded::<E>::new(keys, &x.k), Padded::<E>::new(keys, &x.v));
+    let (row, batch) = q.strides();
+    let mut lse = vec![9.0_f32; b * h * tq];
+    for start in (0..tq).step_by(count) {
+        let piece = count.min(tq - start);
+        let lens = case.key_lens.clone().unwrap_or(vec![tk; b]);
+        let lens: Vec<usize> = lens.iter().map(|len| len - tq + start + piece).collect();
+        let key_len = lens.iter().copied().max().unwrap_or(0);
+        let shape = AttentionShape { query_len: piece, key_len, ..case.shape() };
+        let inputs = AttentionInputs {
+            q: Rows::new(&q.memory[start * row..], row, batch),
+            k: k.view(),
+            v: v.view(),
+            segments: None,
+            key_lens: Some(&lens),
+        };
+        let mut part = vec![9.0; b * h * piece];
+        let mut rows = RowsMut::new(&mut out.memory[start * row..], row, batch);
+        attention(cpu, precision, &shape, &inputs, &mut rows, &mut part);
+        for (lse, part) in lse.chunks_mut(tq).zip(part.chunks(piece)) {
+            lse[start..start + piece].copy_from_slice(part);
+        }
+    }
+    let bits = |values: Vec<f32>| values.iter().map(|x| x.to_bits()).collect();
+    (bits(out.values()), bits(lse))
+}
+
+fn pieces_equal_the_whole<E: Element>(dims: [usize; 6], window: Option<usize>, ragged: bool) {
+    let [b, tq, tk, h, k, dh] = dims;
+    let key_lens = ragged.then(|| (0..b).map(|b| tk - 3 * b).collect());
+    let case = Case { dims: Dims { b, tq, tk, h, k, dh }, window, segments: None, key_lens };
+    let x = case.numbers();
+    for simd in Simd::available() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let cpu = Cpu::with_simd(2, simd);
+            let whole = by_pieces::<E>(&cpu, precision, (&case, &x), tq);
+            for count in [1, 2, 3, 5, 17] {
+                let pieces = by_pieces::<E>(&cpu, precision, (&case, &x), count);
+                assert!(pieces == whole, "{simd:?} {precision:?} {case:?} by {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn queries_in_pieces_have_the_bits_of_all_at_once() {
+    for window in [None, Some(1), Some(40), Some(300)] {
+        for ragged in [false, true] {
+            pieces_equal_the_whole::<bf16>([1, 20, 610, 4, 1, 64], window, ragged);
+            pieces_equal_the_whole::<f32>([2, 35, 300, 3, 3, 40], window, ragged);
+            pieces_equal_the_whole::<bf16>([2, 40, 60, 6, 2, 24], window, ragged);
+            pieces_equal_the_whole::<f32>([1, 33, 33, 2, 1, 16], window, ragged);
         }
     }
 }
