@@ -2,6 +2,7 @@
 """Golden values for the model families, made by the reference library.
 
     python golden/models/make.py            # rewrites every folder beside this file
+    python golden/models/make.py qwen2      # rewrites this one
 
 Needs the packages of bench/peers/requirements.txt; the versions used stand in each golden.json.
 
@@ -16,11 +17,12 @@ Each folder holds a small random model exactly as `save_pretrained` writes it (`
     activation.layer.N                  [B, T, D], what leaves layer N
     activation.final_norm               [B, T, D], what enters the head
     gradient.NAME                       d loss / d NAME, the loss below, not clipped
-    final.NAME                          NAME after the ten optimiser steps
+    final.NAME                          NAME after the ten optimiser steps (LLaMA and GPT-2)
 `golden.json`
     loss                                mean cross entropy over the targets that are not -100
     optimizer                           the settings and rules of the ten steps
     step_losses, step_gradient_norms    ten each: the loss before the step, the norm before clipping
+                                        (LLaMA and GPT-2)
 
 `llama-packed` has no weights of its own: `golden.json` names the folder whose model it uses.
 Tied weights have one gradient and one final value, under the name of the embedding.
@@ -33,6 +35,7 @@ import sys
 import torch
 import torch.nn.functional as F
 import transformers
+from families import FAMILIES, published
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -108,23 +111,26 @@ def tied():
 
 
 # folder, model, seed, folder of the weights (None: its own), lengths of the packed documents
-CASES = [
+TRAINED = [
     ("llama-gqa", grouped, 11, None, None),
     ("llama-tied", tied, 12, None, None),
     ("llama-packed", grouped, 11, "llama-gqa", [[10, 14], [17, 7]]),
     ("gpt2", gpt2, 13, None, None),
 ]
+CASES = TRAINED + [(*case, None, None) for case in FAMILIES]
 
 
 def randomise(model, seed):
     """Values large enough that a forgotten bias, scale or gain shows in every output."""
     random = torch.Generator().manual_seed(seed)
+    # Gemma's gains are stored as what they differ from one.
+    offset_gains = model.config.model_type.startswith("gemma")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=random)
             if parameter.ndim >= 2:
                 parameter.copy_(0.2 * noise)
-            elif name.endswith("bias"):
+            elif name.endswith("bias") or offset_gains:
                 parameter.copy_(0.1 * noise)
             else:
                 parameter.copy_(1.0 + 0.1 * noise)
@@ -176,13 +182,10 @@ def loss_of(model, batch):
 
 def activations_and_logits(model, batch):
     """Named activations by hooks on the reference's own modules, and the logits."""
-    body = model.model if hasattr(model, "model") else model.transformer
-    if hasattr(body, "layers"):
-        places = {"embedding": body.embed_tokens, "final_norm": body.norm}
-        layers = body.layers
-    else:
-        places = {"embedding": body.drop, "final_norm": body.ln_f}
-        layers = body.h
+    body = model.base_model
+    layers = body.h if hasattr(body, "h") else body.layers
+    final_norms = [getattr(body, name, None) for name in ("norm", "ln_f", "final_layer_norm")]
+    places = {"final_norm": next(norm for norm in final_norms if norm is not None)}
     places |= {f"layer.{index}": layer for index, layer in enumerate(layers)}
     found, hooks = {}, []
     for name, module in places.items():
@@ -192,6 +195,12 @@ def activations_and_logits(model, batch):
             found[f"activation.{name}"] = value.detach().clone()
 
         hooks.append(module.register_forward_hook(keep))
+
+    def keep_input(_module, inputs, keywords):
+        value = inputs[0] if inputs else keywords["hidden_states"]
+        found["activation.embedding"] = value.detach().clone()
+
+    hooks.append(layers[0].register_forward_pre_hook(keep_input, with_kwargs=True))
     with torch.no_grad():
         logits = forward(model, batch)
     for hook in hooks:
@@ -246,9 +255,17 @@ def make(folder, build, seed, weights, lengths):
     loss = loss_of(model, batch)
     loss.backward()
     for name, parameter in model.named_parameters():
-        arrays[f"gradient.{name}"] = parameter.grad.detach().clone()
-    step_losses, step_norms = train(model, batch)
-    if weights is None:
+        for name, gradient in published(model.config.model_type, name, parameter.grad):
+            arrays[f"gradient.{name}"] = gradient.detach().clone()
+    trained = {}
+    if folder in [case[0] for case in TRAINED]:
+        step_losses, step_norms = train(model, batch)
+        trained = {
+            "optimizer": OPTIMIZER,
+            "step_losses": step_losses,
+            "step_gradient_norms": step_norms,
+        }
+    if trained and weights is None:
         for name, parameter in model.named_parameters():
             arrays[f"final.{name}"] = parameter.detach().clone()
     save_file({name: value.contiguous() for name, value in arrays.items()},
@@ -262,20 +279,18 @@ def make(folder, build, seed, weights, lengths):
         },
         "weights": weights or folder,
         "loss": loss.item(),
-        "optimizer": OPTIMIZER,
-        "step_losses": step_losses,
-        "step_gradient_norms": step_norms,
-    }
+    } | trained
     (out / "golden.json").write_text(json.dumps(scalars, indent=2) + "\n")
     size = sum(file.stat().st_size for file in out.iterdir())
-    print(f"{folder}: loss {loss.item():.6f} -> {step_losses[-1]:.6f}, {size / 1000:.0f} kB")
+    print(f"{folder}: loss {loss.item():.6f}, {size / 1000:.0f} kB")
 
 
 def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     for case in CASES:
-        make(*case)
+        if not sys.argv[1:] or case[0] in sys.argv[1:]:
+            make(*case)
 
 
 if __name__ == "__main__":

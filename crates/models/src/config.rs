@@ -34,6 +34,31 @@ impl ConfigJson {
         Self { source: source.to_owned(), value }
     }
 
+    /// The same with the published defaults of the keys that are absent. A key that is there as
+    /// null stays null.
+    #[must_use]
+    pub fn with_defaults(&self, defaults: Value) -> Self {
+        let mut complete = self.clone();
+        if let (Value::Object(keys), Value::Object(defaults)) = (&mut complete.value, defaults) {
+            for (key, value) in defaults {
+                keys.entry(key).or_insert(value);
+            }
+        }
+        complete
+    }
+
+    /// Another object of the same file.
+    #[must_use]
+    pub fn with_value(&self, value: Value) -> Self {
+        Self { source: self.source.clone(), value }
+    }
+
+    /// The JSON object.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// An error about this configuration.
     #[must_use]
     pub fn error(&self, message: impl Into<String>) -> Error {
@@ -87,6 +112,52 @@ impl ConfigJson {
             return Ok(());
         }
         Err(self.error(format!("`{key}` is {found}; only {supported} is supported")))
+    }
+}
+
+/// A block's kind in `layer_types` that has a window.
+const WINDOWED: &str = "sliding_attention";
+/// A block's kind in `layer_types` that has none.
+const FULL: &str = "full_attention";
+
+impl ConfigJson {
+    /// `sliding_window`: how many tokens a token sees, all earlier ones if `None`.
+    ///
+    /// # Errors
+    /// When it is not a number of at least 1.
+    pub fn window(&self) -> Result<Option<usize>> {
+        match self.find("sliding_window")? {
+            Some(0) => Err(self.error("`sliding_window` is 0; a token sees itself at least")),
+            window => Ok(window),
+        }
+    }
+
+    /// The window of each block: `layer_types` says which have one, or `by_rule` where a file has
+    /// no such list.
+    ///
+    /// # Errors
+    /// When the list has not one known kind for each block.
+    pub fn windows(
+        &self,
+        num_layers: usize,
+        by_rule: impl Fn(usize) -> bool,
+    ) -> Result<Vec<Option<usize>>> {
+        let window = self.window()?;
+        let Some(kinds) = self.find::<Vec<String>>("layer_types")? else {
+            return Ok((0..num_layers).map(|index| window.filter(|_| by_rule(index))).collect());
+        };
+        if kinds.len() != num_layers {
+            let message = format!("`layer_types` has {} kinds for {num_layers}", kinds.len());
+            return Err(self.error(format!("{message} layers")));
+        }
+        let of_kind = |kind: &String| match kind.as_str() {
+            WINDOWED => Ok(window),
+            FULL => Ok(None),
+            other => Err(self.error(format!(
+                "`layer_types` has \"{other}\"; the kinds known here are {WINDOWED} and {FULL}"
+            ))),
+        };
+        kinds.iter().map(of_kind).collect()
     }
 }
 

@@ -5,12 +5,14 @@
 //! its gradient are computed in chunks of rows, and while the last block walks back. A test holds
 //! the sum to what the arena measures.
 
+use std::ops::Add;
+
 use danlu_tensor::DType;
 
 use crate::CausalLm;
 
 /// What a block needs for its backward pass, in numbers a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockActivations {
     /// f32 numbers kept by the forward pass: the residual stream, and what norms and attention
     /// remember of each row.
@@ -20,6 +22,18 @@ pub struct BlockActivations {
     /// Numbers in the compute type that come on top while the feed-forward part, the widest, walks
     /// back.
     pub backward_compute: usize,
+}
+
+impl Add for BlockActivations {
+    type Output = Self;
+    /// What two parts of a block need, which walk back one after the other.
+    fn add(self, other: Self) -> Self {
+        Self {
+            kept_f32: self.kept_f32 + other.kept_f32,
+            kept_compute: self.kept_compute + other.kept_compute,
+            backward_compute: self.backward_compute.max(other.backward_compute),
+        }
+    }
 }
 
 /// How a model is to be trained, as far as memory is concerned.

@@ -138,12 +138,11 @@ fn absent_keys_have_the_published_defaults() {
 
 #[test]
 fn what_a_configuration_asks_for_and_is_not_here_is_an_error() {
-    let cases: [(&str, &str, Value, &str); 13] = [
-        ("llama-gqa", "model_type", json!("mamba"), "llama, gpt2"),
+    let cases: [(&str, &str, Value, &str); 12] = [
+        ("llama-gqa", "model_type", json!("mamba"), "llama, mistral"),
         ("llama-gqa", "hidden_act", json!("gelu"), "only \"silu\""),
-        ("llama-gqa", "attention_bias", json!(true), "only false"),
-        ("llama-gqa", "rope_parameters", json!({"rope_type": "yarn"}), "only \"default\""),
-        ("llama-gqa", "rope_scaling", json!({"type": "linear"}), "only null"),
+        ("llama-gqa", "rope_parameters", json!({"rope_type": "dynamic"}), "yarn and longrope"),
+        ("llama-gqa", "rope_parameters", json!({"rope_type": "linear"}), "`factor` is missing"),
         ("llama-gqa", "num_hidden_layers", json!(0), "num_layers is 0"),
         ("llama-gqa", "num_hidden_layers", json!(u64::MAX), "num_layers"),
         ("llama-gqa", "num_hidden_layers", json!(-1), "`num_hidden_layers` is -1"),

@@ -5,7 +5,9 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{CASES, Golden, MODELS, folder, largest_difference, loss_and_gradient, model, to_vec};
+use common::{
+    Golden, MODELS, OTHER_CASES, folder, largest_difference, loss_and_gradient, model, to_vec,
+};
 use danlu_models::config::ConfigJson;
 use danlu_models::families::find_family;
 use danlu_models::{FAMILIES, save_config};
@@ -23,7 +25,7 @@ fn every_family_has_golden_values() {
 
 #[test]
 fn logits_and_loss_equal_the_reference() {
-    for case in CASES {
+    for case in MODELS.iter().chain(OTHER_CASES) {
         let golden = Golden::load(case);
         let model = model(golden.weights());
         let logits = to_vec(model.logits(&golden.input(), None));
@@ -36,7 +38,7 @@ fn logits_and_loss_equal_the_reference() {
 
 #[test]
 fn named_activations_equal_the_reference() {
-    for case in CASES {
+    for case in MODELS.iter().chain(OTHER_CASES) {
         let golden = Golden::load(case);
         let model = model(golden.weights());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -57,7 +59,7 @@ fn named_activations_equal_the_reference() {
 
 #[test]
 fn every_gradient_equals_the_reference() {
-    for case in CASES {
+    for case in MODELS.iter().chain(OTHER_CASES) {
         let golden = Golden::load(case);
         let model = model(golden.weights());
         let (_, flat) = loss_and_gradient(model.as_ref(), &golden);

@@ -31,7 +31,15 @@ impl Given {
 }
 
 fn attend(given: &Given, num_heads: usize, num_kv_heads: usize, batch: usize) -> Result<()> {
-    let spec = AttentionSpec { batch, num_heads, num_kv_heads, head_dim: 2, segments: None };
+    let spec = AttentionSpec {
+        batch,
+        num_heads,
+        num_kv_heads,
+        head_dim: 2,
+        scale: None,
+        window: None,
+        segments: None,
+    };
     ops::attention(&given.x, &given.x, &given.x, &spec).map(drop)
 }
 

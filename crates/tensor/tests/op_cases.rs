@@ -10,7 +10,9 @@ mod reference;
 
 use std::sync::Arc;
 
-use danlu_tensor::ops::{self, AttentionSpec, CachedKeysValues, Gelu, Layout, LinearWeight};
+use danlu_tensor::ops::{
+    self, AttentionSpec, CachedKeysValues, Gelu, Layout, LinearWeight, Pairs, RmsNormSpec, RopeSpec,
+};
 use danlu_tensor::{DType, Param, Result, Tensor};
 
 use reference::Attention;
@@ -83,7 +85,7 @@ fn attention_spec(sizes: &[usize]) -> AttentionSpec {
         panic!("sizes of attention: {sizes:?}")
     };
     let segments = (documents > 1).then(|| segments(batch, tokens, documents));
-    AttentionSpec { batch, num_heads, num_kv_heads, head_dim, segments }
+    AttentionSpec { batch, num_heads, num_kv_heads, head_dim, scale: None, window: None, segments }
 }
 
 fn rope(sizes: &[usize], x: Tensor) -> Result<Vec<Tensor>> {
@@ -92,7 +94,19 @@ fn rope(sizes: &[usize], x: Tensor) -> Result<Vec<Tensor>> {
 }
 
 fn rope_reference(sizes: &[usize], values: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    vec![reference::rope(&values[0], &positions(sizes[0]), sizes[1], sizes[2], THETA)]
+    let spec = RopeSpec::new(13, sizes[2], THETA);
+    vec![reference::rope(&values[0], &positions(sizes[0]), sizes[1], &spec)]
+}
+
+/// Two pairs of neighbours a head, 1.5 times as long after their rotation.
+fn partial_rope(head_dim: usize) -> RopeSpec {
+    RopeSpec {
+        max_positions: 13,
+        head_dim,
+        frequencies: vec![1.0, 0.3],
+        magnitude: 1.5,
+        pairs: Pairs::Adjacent,
+    }
 }
 
 const CASES: &[Case] = &[
@@ -158,12 +172,21 @@ const CASES: &[Case] = &[
         differentiable: true,
     },
     Case {
-        name: "swiglu",
+        name: "gated: swiglu",
         small: &[&[3, 7]],
         large: &[300, 129],
         values: |s| vec![(Compute, s.to_vec()), (Compute, s.to_vec())],
         run: |_, x, _| Ok(vec![ops::swiglu(&x[0], &x[1])?]),
         reference: |_, v| vec![reference::swiglu(&v[0], &v[1])],
+        differentiable: true,
+    },
+    Case {
+        name: "gated: geglu",
+        small: &[&[3, 7]],
+        large: &[300, 129],
+        values: |s| vec![(Compute, s.to_vec()), (Compute, s.to_vec())],
+        run: |_, x, _| Ok(vec![ops::geglu(&x[0], &x[1])?]),
+        reference: |_, v| vec![reference::geglu(&v[0], &v[1])],
         differentiable: true,
     },
     Case {
@@ -182,6 +205,21 @@ const CASES: &[Case] = &[
         values: |s| vec![(Residual, s.to_vec()), (Weight, vec![s[1]])],
         run: |_, x, p| Ok(vec![ops::rms_norm(&x[0], &p[0], EPS)?]),
         reference: |_, v| vec![reference::rms_norm(&v[0], &v[1], EPS.into())],
+        differentiable: true,
+    },
+    Case {
+        name: "rms_norm: of compute rows, with an offset",
+        small: &[&[3, 7], &[2, 33]],
+        large: &[300, 129],
+        values: |s| vec![(Compute, s.to_vec()), (Weight, vec![s[1]])],
+        run: |_, x, p| {
+            let spec = RmsNormSpec { eps: EPS, offset: 1.0 };
+            Ok(vec![ops::rms_norm(&x[0], &p[0], spec)?])
+        },
+        reference: |_, v| {
+            let gain: Vec<_> = v[1].iter().map(|weight| weight + 1.0).collect();
+            vec![reference::rms_norm(&v[0], &gain, EPS.into())]
+        },
         differentiable: true,
     },
     Case {
@@ -316,6 +354,18 @@ const CASES: &[Case] = &[
         differentiable: true,
     },
     Case {
+        name: "rope: some adjacent pairs, stretched",
+        small: &[&[5, 3, 8]],
+        large: &[300, 3, 34],
+        values: |s| vec![(Compute, vec![s[0], s[1] * s[2]])],
+        run: |s, x, _| {
+            let tables = Arc::new(ops::RopeTables::from_spec(partial_rope(s[2])));
+            Ok(vec![ops::rope(x[0].clone(), &positions(s[0]), &tables, s[1])?])
+        },
+        reference: |s, v| vec![reference::rope(&v[0], &positions(s[0]), s[1], &partial_rope(s[2]))],
+        differentiable: true,
+    },
+    Case {
         name: "attention",
         small: &[&[2, 5, 2, 2, 3, 1], &[1, 6, 4, 2, 2, 3], &[2, 1, 2, 1, 4, 1]],
         large: &[2, 70, 6, 2, 16, 3],
@@ -325,15 +375,26 @@ const CASES: &[Case] = &[
         },
         run: |s, x, _| Ok(vec![ops::attention(&x[0], &x[1], &x[2], &attention_spec(s))?]),
         reference: |s, v| {
-            let sizes = Attention {
-                batch: s[0],
-                queries: s[1],
-                keys: s[1],
-                len: s[1],
-                heads: s[2],
-                kv_heads: s[3],
-                head_dim: s[4],
-            };
+            let sizes = Attention::of([s[0], s[1], s[1], s[2], s[3], s[4]], s[1]);
+            vec![reference::attention(sizes, &v[0], &v[1], &v[2], &segments(s[0], s[1], s[5]))]
+        },
+        differentiable: true,
+    },
+    Case {
+        name: "attention: in a window, with a scale",
+        small: &[&[2, 5, 2, 2, 3, 1], &[1, 6, 4, 2, 2, 2]],
+        large: &[2, 70, 6, 2, 16, 3],
+        values: |s| {
+            let kv = (Compute, vec![s[0] * s[1], s[3] * s[4]]);
+            vec![(Compute, vec![s[0] * s[1], s[2] * s[4]]), kv.clone(), kv]
+        },
+        run: |s, x, _| {
+            let spec = AttentionSpec { scale: Some(0.3), window: Some(3), ..attention_spec(s) };
+            Ok(vec![ops::attention(&x[0], &x[1], &x[2], &spec)?])
+        },
+        reference: |s, v| {
+            let sizes = Attention::of([s[0], s[1], s[1], s[2], s[3], s[4]], s[1]);
+            let sizes = Attention { scale: 0.3, window: 3, ..sizes };
             vec![reference::attention(sizes, &v[0], &v[1], &v[2], &segments(s[0], s[1], s[5]))]
         },
         differentiable: true,
@@ -352,15 +413,7 @@ const CASES: &[Case] = &[
             Ok(vec![ops::attention_cached(&x[0], &cached, &spec)?])
         },
         reference: |s, v| {
-            let sizes = Attention {
-                batch: 1,
-                queries: s[0],
-                keys: s[2],
-                len: s[1],
-                heads: s[3],
-                kv_heads: s[4],
-                head_dim: s[5],
-            };
+            let sizes = Attention::of([1, s[0], s[2], s[3], s[4], s[5]], s[1]);
             vec![reference::attention(sizes, &v[0], &v[1], &v[2], &segments(1, s[2], 1))]
         },
         differentiable: false,

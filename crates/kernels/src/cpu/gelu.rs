@@ -76,12 +76,12 @@ fn normal_cdf<L: Level>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn by_tanh<L: Level>(x: f32) -> f32 {
+pub(super) fn by_tanh<L: Level>(x: f32) -> f32 {
     x * tanh_gate::<L>(x)
 }
 
 #[inline(always)]
-fn by_tanh_backward<L: Level>(x: f32, d_out: f32) -> f32 {
+pub(super) fn by_tanh_backward<L: Level>(x: f32, d_out: f32) -> f32 {
     let s = tanh_gate::<L>(x);
     let inner_slope = SLOPE * L::mul_add(3.0 * CUBIC * x, x, 1.0);
     d_out * L::mul_add(x * inner_slope, s * (1.0 - s), s)

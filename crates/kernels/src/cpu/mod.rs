@@ -10,6 +10,7 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
+pub mod geglu;
 pub mod gelu;
 pub mod layer_norm;
 pub mod muon;

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use danlu_tensor::ops::{Layout, embedding_with_positions};
+use danlu_tensor::ops::{Gelu, Layout, embedding_with_positions};
 use danlu_tensor::{Param, ParamStore, Tensor};
 use serde_json::{Value, json};
 
@@ -18,7 +18,8 @@ use crate::cache::LayerCache;
 use crate::config::{ConfigJson, SpecialIds};
 use crate::layers::builder::{normal, normal_residual};
 use crate::layers::{
-    Attention, Block, Builder, GeluMlp, LayerNorm, Linear, LinearSpec, Pass, run_blocks,
+    Attention, Block, Builder, FeedForward, GeluMlp, GeluMlpSpec, LayerNorm, Linear, LinearSpec,
+    Pass, Sight, run_blocks,
 };
 use crate::memory::BlockActivations;
 use crate::{BuildOptions, CausalLm, Family, KvCache, ModelParts, ModelShape, Result};
@@ -31,6 +32,9 @@ pub const FAMILY: Family = Family {
     constants: &["attn.bias", "attn.masked_bias"],
     build: |json, options| Ok(Box::new(Gpt2::build(Gpt2Config::read(json)?, options)?)),
 };
+
+const MLP: GeluMlpSpec =
+    GeluMlpSpec { names: ["c_fc", "c_proj"], layout: Layout::InOut, form: Gelu::Tanh };
 
 /// What a GPT-2 is, apart from its weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,17 +152,9 @@ impl Gpt2 {
         let table = |name: &str, rows| model.at(name).param("weight", [rows, width], normal());
         let (wte, wpe) = (table("wte", shape.vocab_size), table("wpe", shape.context_len));
         let layer = |index| Layer::build(&model.at(&format!("h.{index}")), &config);
-        let layers = (0..shape.num_layers).map(|index| Arc::new(layer(index))).collect();
+        let layers: Vec<_> = (0..shape.num_layers).map(|index| Arc::new(layer(index))).collect();
+        let block_activations = layers[0].activations();
         let ln_f = LayerNorm::build(&model.at("ln_f"), width, config.norm_eps);
-        let block_activations = BlockActivations {
-            // What enters both norms with its mean and deviation; attention's log-sum-exp.
-            kept_f32: 2 * (width + 2) + shape.num_heads,
-            // What leaves both norms; queries, keys and values, and what attention makes of them;
-            // the feed-forward part before and after GELU.
-            kept_compute: 6 * width + 2 * shape.ffn_size,
-            // The gradient before GELU.
-            backward_compute: shape.ffn_size,
-        };
         let (head, recompute) = (wte.clone(), options.recompute);
         let parts =
             ModelParts { family: &FAMILY, shape, params, head, recompute, block_activations };
@@ -178,10 +174,10 @@ impl Layer {
         Self {
             ln_1: norm("ln_1"),
             c_attn: linear("c_attn", 3 * shape.hidden_size, normal()),
-            attention: Attention::new(shape),
+            attention: Attention::new(shape, Sight::default()),
             c_proj: linear("c_proj", shape.hidden_size, normal_residual(shape.num_layers)),
             ln_2: norm("ln_2"),
-            mlp: GeluMlp::build(&at.at("mlp"), shape),
+            mlp: GeluMlp::build(&at.at("mlp"), shape, MLP),
         }
     }
 }
@@ -197,6 +193,17 @@ impl Block for Layer {
         let x = self.c_proj.add_to(x, &self.attention.forward_packed(&qkv, pass, cache)?)?;
         let h = self.ln_2.forward(&x)?;
         self.mlp.add_to(&x, &h)
+    }
+
+    fn activations(&self) -> BlockActivations {
+        let shape = self.attention.shape();
+        let attention = BlockActivations {
+            // Attention's log-sum-exp; its input, queries, keys and values, and their mix.
+            kept_f32: shape.num_heads,
+            kept_compute: 5 * shape.hidden_size,
+            backward_compute: 0,
+        };
+        self.ln_1.activations() + attention + self.ln_2.activations() + self.mlp.activations()
     }
 }
 

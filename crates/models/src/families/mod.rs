@@ -1,7 +1,12 @@
 //! The registry: every family, one line each. Tests, `danlu` and loading iterate it.
 
 pub mod gpt2;
+pub mod gpt_neox;
 pub mod llama;
+pub mod mistral;
+pub mod phi3;
+pub mod qwen2;
+pub mod qwen3;
 
 use crate::config::ConfigJson;
 use crate::{BuildOptions, CausalLm, Result};
@@ -22,7 +27,15 @@ pub struct Family {
 }
 
 /// Every family there is.
-pub const FAMILIES: &[Family] = &[llama::FAMILY, gpt2::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    llama::FAMILY,
+    mistral::FAMILY,
+    qwen2::FAMILY,
+    qwen3::FAMILY,
+    phi3::FAMILY,
+    gpt2::FAMILY,
+    gpt_neox::FAMILY,
+];
 
 /// The family whose `model_type` a configuration names.
 ///

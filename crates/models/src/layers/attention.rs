@@ -7,16 +7,26 @@ use super::Pass;
 use crate::ModelShape;
 use crate::cache::LayerCache;
 
+/// What a query makes of the keys before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sight {
+    /// How many keys it sees at most, itself included; all earlier ones if `None`.
+    pub window: Option<usize>,
+    /// What scores are multiplied by, `1 / sqrt(Dh)` if `None`.
+    pub scale: Option<f32>,
+}
+
 /// Softmax attention between projected queries, keys and values. It has no parameters.
 pub struct Attention {
     shape: ModelShape,
+    sight: Sight,
 }
 
 impl Attention {
     /// Attention with the heads of `shape`.
     #[must_use]
-    pub fn new(shape: &ModelShape) -> Self {
-        Self { shape: *shape }
+    pub fn new(shape: &ModelShape, sight: Sight) -> Self {
+        Self { shape: *shape, sight }
     }
 
     /// The model's sizes.
@@ -41,6 +51,8 @@ impl Attention {
             num_heads: self.shape.num_heads,
             num_kv_heads: self.shape.num_kv_heads,
             head_dim: self.shape.head_dim,
+            scale: self.sight.scale,
+            window: self.sight.window,
             segments: pass.segments.clone(),
         };
         let Some(cache) = cache else { return ops::attention(&q, &k, &v, &spec) };

@@ -1,25 +1,34 @@
 //! The blocks that families are built from.
 //!
-//! Read in this order: [`builder`] (parameters by path), [`linear`], [`norm`], [`attention`],
-//! [`ffn`]; [`run_blocks`] here is the loop over a model's blocks.
+//! Read in this order: [`builder`] (parameters by path), [`linear`], [`norm`], [`rope`],
+//! [`attention`], [`self_attention`], [`ffn`], [`pre_norm`] (the block most families have),
+//! [`decoder`] (the model around it); [`run_blocks`] here is the loop over a model's blocks.
 
 pub mod attention;
 pub mod builder;
+pub mod decoder;
 pub mod ffn;
 pub mod linear;
 pub mod norm;
+pub mod pre_norm;
+pub mod rope;
+pub mod self_attention;
 
 use std::sync::Arc;
 
 use danlu_tensor::{Result, Tensor, recompute};
 
-pub use attention::Attention;
+pub use attention::{Attention, Sight};
 pub use builder::Builder;
-pub use ffn::{GeluMlp, SwigluMlp};
+pub use decoder::{Decoder, DecoderConfig};
+pub use ffn::{FeedForward, GatedMlp, GatedMlpSpec, GeluMlp, GeluMlpSpec};
 pub use linear::{Linear, LinearSpec};
-pub use norm::{LayerNorm, RmsNorm};
+pub use norm::{HeadNorm, LayerNorm, RmsNorm};
+pub use pre_norm::PreNormBlock;
+pub use self_attention::{QkvLayout, SelfAttention, SelfAttentionSpec};
 
 use crate::cache::{KvCache, LayerCache};
+use crate::memory::BlockActivations;
 
 /// Who is shown the activations of a forward pass, by name.
 pub type Watch = dyn Fn(&str, &Tensor) + Send + Sync;
@@ -59,6 +68,9 @@ pub trait Block: Send + Sync + 'static {
     /// # Errors
     /// When an operation fails.
     fn forward(&self, x: &Tensor, pass: &Pass, cache: Option<&mut LayerCache>) -> Result<Tensor>;
+
+    /// What it needs for its backward pass.
+    fn activations(&self) -> BlockActivations;
 }
 
 /// The residual stream through all blocks. With `recompute_blocks`, training keeps only what enters

@@ -10,9 +10,20 @@ use danlu_tensor::{Device, Precision, Tensor, backward};
 use serde_json::Value;
 
 /// Every folder of golden values that has a model of its own.
-pub const MODELS: &[&str] = &["llama-gqa", "llama-tied", "gpt2"];
-/// Every folder of golden values.
-pub const CASES: &[&str] = &["llama-gqa", "llama-tied", "llama-packed", "gpt2"];
+pub const MODELS: &[&str] = &[
+    "llama-gqa",
+    "llama-tied",
+    "llama3",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "phi3",
+    "gpt2",
+    "gpt-neox",
+    "gpt-neox-serial",
+];
+/// Golden values that were computed with the model of another folder.
+pub const OTHER_CASES: &[&str] = &["llama-packed"];
 
 pub fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../golden/models").join(name)

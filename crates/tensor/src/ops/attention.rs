@@ -2,7 +2,8 @@
 //! heads (arXiv:2305.13245); the `T x T` scores are never stored (Dao 2023, arXiv:2307.08691).
 //!
 //! `q, out: [B * T, H * Dh]`, `k, v: [B * T, K * Dh]`, all of one type. For each head and row,
-//! `out_i = Σ_j softmax_j(q_i · k_j / sqrt(Dh)) v_j` over the keys `j <= i` of the same segment.
+//! `out_i = Σ_j softmax_j(scale * q_i · k_j) v_j` over the keys `j <= i` of the same segment, the
+//! last `window` of them if there is one.
 //! The backward computes the probabilities again from the log-sum-exp `[B, H, T]` that the forward
 //! keeps.
 
@@ -30,6 +31,10 @@ pub struct AttentionSpec {
     pub num_kv_heads: usize,
     /// Dh.
     pub head_dim: usize,
+    /// What scores are multiplied by, `1 / sqrt(Dh)` if `None`.
+    pub scale: Option<f32>,
+    /// How many keys a query sees at most, itself included; all earlier ones if `None`.
+    pub window: Option<usize>,
     /// Which document of its row each token belongs to; a token sees its own only. `[B * T]`
     pub segments: Option<Arc<[u32]>>,
 }
@@ -58,8 +63,8 @@ impl AttentionSpec {
             num_heads: self.num_heads,
             num_kv_heads: self.num_kv_heads,
             head_dim: self.head_dim,
-            scale: 1.0 / (self.head_dim as f32).sqrt(),
-            window: None,
+            scale: self.scale.unwrap_or(1.0 / (self.head_dim as f32).sqrt()),
+            window: self.window,
         }
     }
 

@@ -11,6 +11,7 @@ mod attention;
 mod convert;
 mod copy_rows;
 mod embedding;
+mod gated;
 mod gelu;
 mod layer_norm;
 mod linear;
@@ -21,24 +22,23 @@ mod rope;
 mod select_rows;
 mod softmax;
 mod split_columns;
-mod swiglu;
 
 pub use add::add;
 pub use attention::{AttentionSpec, CachedKeysValues, attention, attention_cached};
 pub use convert::convert;
 pub use copy_rows::copy_rows;
 pub use embedding::{embedding, embedding_with_positions};
+pub use gated::{geglu, swiglu};
 pub use gelu::{Gelu, gelu};
 pub use layer_norm::{add_layer_norm, layer_norm};
 pub use linear::{Layout, LinearWeight, linear, linear_add, linears};
 pub use linear_cross_entropy::{CrossEntropy, linear_cross_entropy};
 pub use logits::{linear_log_probs, logits};
-pub use rms_norm::{add_rms_norm, rms_norm};
-pub use rope::{RopeTables, rope};
+pub use rms_norm::{RmsNormSpec, add_rms_norm, rms_norm};
+pub use rope::{Pairs, RopeSpec, RopeTables, frequencies, rope};
 pub use select_rows::select_rows;
 pub use softmax::softmax;
 pub use split_columns::split_columns;
-pub use swiglu::swiglu;
 
 /// Operations that have no gradient and refuse to be recorded.
 pub const NOT_DIFFERENTIABLE: &[&str] =

@@ -1,14 +1,14 @@
-//! Rotary position embedding (Su et al. 2021, arXiv:2104.09864), rotate-half form.
+//! Rotary position embedding (Su et al. 2021, arXiv:2104.09864).
 //!
 //! `x, out: [rows, heads * Dh]`, `positions: [rows]`. In each head, with
-//! `angle = position * theta^(-2i / Dh)`: `(a, b) -> (a cos - b sin, b cos + a sin)` for the pair
-//! of elements `i` and `i + Dh / 2`. The backward is the rotation the other way. Both work in place
-//! in memory that nobody else holds.
+//! `angle = position * frequency_i`: `(a, b) -> (a cos - b sin, b cos + a sin)` for the pair
+//! number `i`, which is the elements `i` and `i + Dh / 2` unless the [`RopeSpec`] says otherwise.
+//! The backward is the rotation the other way. Both work in place in memory that nobody else holds.
 
 use std::sync::Arc;
 
-pub use danlu_kernels::cpu::rope::RopeTables;
 use danlu_kernels::cpu::rope::{self as kernel, Rotation};
+pub use danlu_kernels::cpu::rope::{Pairs, RopeSpec, RopeTables, frequencies};
 
 use crate::autograd::record_in_place;
 use crate::{Device, Error, Result, Tensor, with_elements};
@@ -24,8 +24,8 @@ pub fn rope(
     tables: &Arc<RopeTables>,
     heads: usize,
 ) -> Result<Tensor> {
-    x.expect_shape("rope", "x", [positions.len(), heads * tables.head_dim])?;
-    let limit = tables.max_positions();
+    x.expect_shape("rope", "x", [positions.len(), heads * tables.spec().head_dim])?;
+    let limit = tables.spec().max_positions;
     if let Some(position) = positions.iter().find(|position| **position as usize >= limit) {
         return Err(Error::Value {
             op: "rope",

@@ -2,6 +2,8 @@
 //!
 //! Matrices are flat and row-major. What a function is called is what the operation is called.
 
+use danlu_tensor::ops::{Pairs, RopeSpec};
+
 /// `x W`, `x: [rows, inputs]`, `weight(i, o)` being the weight from input `i` to output `o`.
 pub(crate) fn linear(
     x: &[f64],
@@ -52,22 +54,19 @@ pub(crate) fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> V
     x.chunks(weight.len()).flat_map(row).collect()
 }
 
-pub(crate) fn rope(
-    x: &[f64],
-    positions: &[u32],
-    heads: usize,
-    head_dim: usize,
-    theta: f64,
-) -> Vec<f64> {
-    let half = head_dim / 2;
+pub(crate) fn rope(x: &[f64], positions: &[u32], heads: usize, spec: &RopeSpec) -> Vec<f64> {
+    let pairs = spec.frequencies.len();
     let mut out = x.to_vec();
-    for (row, &position) in out.chunks_mut(heads * head_dim).zip(positions) {
-        for head in row.chunks_mut(head_dim) {
-            for i in 0..half {
-                let angle = f64::from(position) * theta.powf(-2.0 * i as f64 / head_dim as f64);
-                let (a, b) = (head[i], head[i + half]);
-                head[i] = a * angle.cos() - b * angle.sin();
-                head[i + half] = b * angle.cos() + a * angle.sin();
+    for (row, &position) in out.chunks_mut(heads * spec.head_dim).zip(positions) {
+        for head in row.chunks_mut(spec.head_dim) {
+            for (i, frequency) in spec.frequencies.iter().enumerate() {
+                let (sin, cos) = (f64::from(position) * frequency).sin_cos();
+                let (i, j) = match spec.pairs {
+                    Pairs::Halves => (i, i + pairs),
+                    Pairs::Adjacent => (2 * i, 2 * i + 1),
+                };
+                let (a, b) = (head[i] * spec.magnitude, head[j] * spec.magnitude);
+                (head[i], head[j]) = (a * cos - b * sin, b * cos + a * sin);
             }
         }
     }
@@ -85,6 +84,10 @@ pub(crate) fn softmax(x: &[f64], cols: usize) -> Vec<f64> {
 
 pub(crate) fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
     gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
+}
+
+pub(crate) fn geglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
+    gelu_tanh(gate).iter().zip(up).map(|(gelu, u)| gelu * u).collect()
 }
 
 pub(crate) fn gelu_tanh(x: &[f64]) -> Vec<f64> {
@@ -131,6 +134,18 @@ pub(crate) struct Attention {
     pub(crate) heads: usize,
     pub(crate) kv_heads: usize,
     pub(crate) head_dim: usize,
+    pub(crate) scale: f64,
+    /// Keys that a query sees at most.
+    pub(crate) window: usize,
+}
+
+impl Attention {
+    /// Queries, keys and heads of one width in a batch, scaled and seeing as usual.
+    pub(crate) fn of(sizes: [usize; 6], len: usize) -> Self {
+        let [batch, queries, keys, heads, kv_heads, head_dim] = sizes;
+        let scale = 1.0 / (head_dim as f64).sqrt();
+        Self { batch, queries, keys, len, heads, kv_heads, head_dim, scale, window: usize::MAX }
+    }
 }
 
 /// `segments: [batch * keys]`; query `i` stands beside key `i + len - queries`.
@@ -141,7 +156,7 @@ pub(crate) fn attention(
     v: &[f64],
     segments: &[u32],
 ) -> Vec<f64> {
-    let Attention { batch, queries, keys, len, heads, kv_heads, head_dim } = sizes;
+    let Attention { batch, queries, keys, len, heads, kv_heads, head_dim, scale, window } = sizes;
     let mut out = vec![0.0; q.len()];
     for b in 0..batch {
         for head in 0..heads {
@@ -151,11 +166,12 @@ pub(crate) fn attention(
                 let kv_at = |j: usize| ((b * keys + j) * kv_heads + kv_head) * head_dim;
                 let beside = i + len - queries;
                 let seen: Vec<usize> = (0..=beside)
+                    .filter(|j| beside - j < window)
                     .filter(|j| segments[b * keys + j] == segments[b * keys + beside])
                     .collect();
                 let score = |&j: &usize| {
                     let pairs = q[at..at + head_dim].iter().zip(&k[kv_at(j)..]);
-                    pairs.map(|(q, k)| q * k).sum::<f64>() / (head_dim as f64).sqrt()
+                    pairs.map(|(q, k)| q * k).sum::<f64>() * scale
                 };
                 let scores: Vec<f64> = seen.iter().map(score).collect();
                 for (j, p) in seen.iter().zip(softmax(&scores, scores.len())) {
