@@ -18,6 +18,7 @@
 //!
 //! **Deliberately absent:** arithmetic. What computes lies in the crates re-exported here.
 
+pub mod generation_config;
 pub mod heldout;
 pub mod machine;
 pub mod model_section;

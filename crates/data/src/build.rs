@@ -44,7 +44,12 @@ pub fn build(config: &DataConfig, base: &Path, out: &Path) -> Result<DataReport>
     let dialogues = source_files(&config.dialogues, base)?;
     builder.report.files = (texts.len() + dialogues.len()) as u64;
     for file in &texts {
-        read_file(file, config, &mut |item| builder.take(item, Wanted::Documents))?;
+        read_file(file, config, &mut |mut item| {
+            if let Item::Document(_, document) = &mut item {
+                file.source.describe(&mut document.meta);
+            }
+            builder.take(item, Wanted::Documents)
+        })?;
     }
     for file in &dialogues {
         read_file(file, config, &mut |item| builder.take(item, Wanted::Dialogues))?;

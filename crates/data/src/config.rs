@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::steps::STEPS;
-use crate::{Error, Result};
+use crate::{Error, Result, Source};
 
 /// The `[data]` section of a recipe. Paths are relative to the recipe's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Files or folders of running text.
-    pub text: Vec<String>,
+    pub text: Vec<Source>,
     /// Files or folders of dialogues.
     #[serde(default)]
-    pub dialogues: Vec<String>,
+    pub dialogues: Vec<Source>,
     /// Cleaning steps in their order; see [`STEPS`].
     #[serde(default = "all_steps")]
     pub steps: Vec<String>,

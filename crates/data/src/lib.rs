@@ -27,6 +27,7 @@ pub mod readers;
 mod report;
 mod shard;
 mod shard_file;
+mod source;
 mod split;
 pub mod steps;
 
@@ -36,8 +37,9 @@ pub use config::DataConfig;
 pub use document::{Dialogue, Document, Meta, read_dialogues, read_documents};
 pub use error::{Error, Result};
 pub use loader::{Cursor, Estimate, Loader, Mode};
-pub use pack::{pack_pretrain, pack_sft};
+pub use pack::{Rehearsal, pack_pretrain, pack_sft};
 pub use readers::{Place, source_files};
 pub use report::{Counts, DataReport, Example, Part, Size};
 pub use shard::{Ids, ShardBuilder, TokenShard};
+pub use source::Source;
 pub use split::is_held_out;

@@ -4,6 +4,7 @@ use danlu_tokenizer::{ChatTemplate, Tokenizer, encode_chat};
 
 use crate::document::{Dialogue, Document};
 use crate::shard::{ShardBuilder, TokenShard};
+use crate::split::fingerprint;
 use crate::{Error, Result};
 
 /// Documents encoded at a time: enough to keep all threads busy, few enough for little memory.
@@ -16,10 +17,7 @@ const DOCUMENTS_AT_A_TIME: usize = 256;
 /// # Errors
 /// When the tokenizer has no end-of-text token, fails on a text, or there is no document.
 pub fn pack_pretrain(tokenizer: &Tokenizer, documents: &[Document]) -> Result<TokenShard> {
-    let end = tokenizer.eos().ok_or_else(|| {
-        let found = "it has no <|endoftext|>, which ends each document".to_owned();
-        danlu_tokenizer::Error::NotATokenizer(found)
-    })?;
+    let end = end_of_text(tokenizer)?;
     let mut builder = ShardBuilder::new(tokenizer.hash(), tokenizer.vocab_size());
     for group in documents.chunks(DOCUMENTS_AT_A_TIME) {
         let texts: Vec<&str> = group.iter().map(|document| document.text.as_str()).collect();
@@ -31,8 +29,26 @@ pub fn pack_pretrain(tokenizer: &Tokenizer, documents: &[Document]) -> Result<To
     builder.finish()
 }
 
+fn end_of_text(tokenizer: &Tokenizer) -> Result<u32> {
+    let found = "it has no <|endoftext|>, which ends each document";
+    Ok(tokenizer.eos().ok_or_else(|| danlu_tokenizer::Error::NotATokenizer(found.to_owned()))?)
+}
+
+/// Running text among dialogues, so that a model that learns to answer does not forget how texts
+/// go on ("rehearsal": Robins 1995; mixed into instruction tuning by Ouyang et al. 2022,
+/// arXiv:2203.02155, section 3.5).
+#[derive(Clone, Copy, Debug)]
+pub struct Rehearsal<'a> {
+    /// What is chosen from: in the order of a hash of their ids.
+    pub documents: &'a [Document],
+    /// Share of the shard's tokens, from 0 to below 1.
+    pub share: f64,
+    /// Tokens a piece has at most; documents are cut to them.
+    pub piece_len: usize,
+}
+
 /// Packs dialogues rendered by `template`; only what the assistant says, its turn's end included,
-/// is to be predicted.
+/// is to be predicted. Of the texts between them everything is.
 ///
 /// # Errors
 /// When the template or the tokenizer fails on a dialogue (the message names it), when the template
@@ -41,7 +57,9 @@ pub fn pack_sft(
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
     dialogues: &[Dialogue],
+    rehearsal: &Rehearsal<'_>,
 ) -> Result<TokenShard> {
+    let mut tokens = 0;
     let mut builder = ShardBuilder::new(tokenizer.hash(), tokenizer.vocab_size());
     for dialogue in dialogues {
         let chat = encode_chat(tokenizer, template, &dialogue.messages, false)
@@ -57,6 +75,34 @@ pub fn pack_sft(
             });
         }
         builder.push(&dialogue.id, &chat.ids, Some(&chat.generated))?;
+        tokens += chat.ids.len();
     }
+    let wanted = tokens as f64 * rehearsal.share / (1.0 - rehearsal.share);
+    rehearse(tokenizer, rehearsal, wanted as usize, &mut builder)?;
     builder.finish()
+}
+
+/// Adds pieces of at least `wanted` tokens, or all there are.
+fn rehearse(
+    tokenizer: &Tokenizer,
+    rehearsal: &Rehearsal<'_>,
+    wanted: usize,
+    builder: &mut ShardBuilder,
+) -> Result<()> {
+    let end = end_of_text(tokenizer)?;
+    let mut documents: Vec<&Document> = rehearsal.documents.iter().collect();
+    documents.sort_by_cached_key(|document| fingerprint(&document.id));
+    let mut tokens = 0;
+    for document in documents {
+        if tokens >= wanted {
+            break;
+        }
+        let ids = [&[end][..], &tokenizer.encode(&document.text)?, &[end]].concat();
+        for (piece, ids) in ids.chunks(rehearsal.piece_len).enumerate() {
+            let name = format!("{} (text, piece {})", document.id, piece + 1);
+            builder.push(&name, ids, Some(&vec![true; ids.len()]))?;
+        }
+        tokens += ids.len();
+    }
+    Ok(())
 }

@@ -268,3 +268,28 @@ fn the_report_of_a_fixed_corpus_does_not_change() {
     let expected = fs::read_to_string(corpus.join("report.json")).unwrap();
     assert_eq!(report, expected, "if the change is meant, replace tests/corpus/report.json");
 }
+
+#[test]
+fn what_a_recipe_states_of_a_file_travels_with_its_documents_unless_they_say_otherwise() {
+    let here = folder(&[(
+        "poems.jsonl",
+        b"{\"id\": \"a\", \"text\": \"one\"}\n\
+          {\"id\": \"b\", \"text\": \"two\", \"meta\": {\"licence\": \"CC0\"}}",
+    )]);
+    let stated = json!({ "path": "poems.jsonl", "licence": "MIT", "origin": "a package" });
+    let value = json!({ "text": [stated], "heldout_per_mille": 0 });
+    let config: DataConfig = serde_json::from_value(value.clone()).unwrap();
+    let report = run(&config, &here).unwrap();
+    let licences: Vec<&str> = report.train.by_licence.keys().map(String::as_str).collect();
+    assert_eq!(licences, ["CC0", "MIT"]);
+    let kept = read_documents(&out(&here, CLEAN_FILE)).unwrap();
+    assert!(kept.iter().all(|document| document.meta["origin"] == "a package"));
+    assert_eq!(serde_json::to_value(&config).unwrap()["text"], value["text"], "saved as written");
+}
+
+#[test]
+fn a_source_with_an_unknown_key_says_what_a_source_is() {
+    let value = json!({ "text": [{ "path": "a.txt", "license": "MIT" }] });
+    let message = serde_json::from_value::<DataConfig>(value).unwrap_err().to_string();
+    assert!(message.contains("{ path = .., licence = .., origin = .. }"), "{message}");
+}

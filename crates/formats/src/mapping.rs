@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 use crate::{Error, Result};
 
@@ -27,4 +28,20 @@ impl Mapping {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Gives the pages that lie wholly in `range` back to the system; they are read from the file
+    /// again when they are next touched.
+    pub(crate) fn release(&self, range: Range<usize>) -> std::io::Result<()> {
+        let begin = range.start.next_multiple_of(PAGE_BYTES);
+        let end = range.end / PAGE_BYTES * PAGE_BYTES;
+        if begin >= end {
+            return Ok(());
+        }
+        // SAFETY: the mapping is read-only and backed by a file, so dropped pages come back with
+        // the same bytes; nothing that was written can be lost.
+        unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, begin, end - begin) }
+    }
 }
+
+/// Pages are at most this long on the systems we run on.
+const PAGE_BYTES: usize = 64 * 1024;

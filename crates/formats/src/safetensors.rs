@@ -11,12 +11,14 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use self::write::{NewTensor, Values, write};
+pub use self::write::{NewTensor, Values, Writer, write};
 
 use self::header::{Entry, Header};
-use crate::dtype::{bf16_to_f32, f16_to_f32};
-use crate::mapping::Mapping;
-use crate::{Dtype, Error, Result};
+use crate::bytes::Source;
+use crate::{Dtype, Error, Result, WeightTensor};
+
+/// The format's name in messages.
+const FORMAT: &str = "safetensors";
 
 /// The header key that is no tensor.
 const METADATA: &str = "__metadata__";
@@ -27,17 +29,10 @@ pub type Metadata = BTreeMap<String, String>;
 /// A safetensors file, open for reading.
 #[derive(Debug)]
 pub struct SafeTensors {
-    file: String,
-    bytes: Bytes,
+    source: Source,
     header: Header,
     /// Indices into the header's tensors by name.
     by_name: BTreeMap<String, usize>,
-}
-
-#[derive(Debug)]
-enum Bytes {
-    Mapped(Mapping),
-    Owned(Vec<u8>),
 }
 
 /// One tensor of a file: borrowed bytes and what they mean.
@@ -60,7 +55,7 @@ impl SafeTensors {
     /// # Errors
     /// When the file cannot be opened or is damaged.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::parse(path.display().to_string(), Bytes::Mapped(Mapping::open(path)?))
+        Self::read(Source::open(path)?)
     }
 
     /// Reads bytes in memory; `file` is their name in messages.
@@ -68,25 +63,25 @@ impl SafeTensors {
     /// # Errors
     /// When they are damaged.
     pub fn from_bytes(file: &str, bytes: Vec<u8>) -> Result<Self> {
-        Self::parse(file.to_owned(), Bytes::Owned(bytes))
+        Self::read(Source::owned(file, bytes))
     }
 
-    fn parse(file: String, bytes: Bytes) -> Result<Self> {
-        let damaged = |message| Error::Damaged { file: file.clone(), message };
-        let header = header::read(bytes.as_slice()).map_err(damaged)?;
+    pub(crate) fn read(source: Source) -> Result<Self> {
+        let damaged = |message| source.damaged(FORMAT, message);
+        let header = header::read(source.as_slice()).map_err(damaged)?;
         let mut by_name = BTreeMap::new();
         for (index, entry) in header.tensors.iter().enumerate() {
             if by_name.insert(entry.name.clone(), index).is_some() {
                 return Err(damaged(format!("two tensors are named `{}`", entry.name)));
             }
         }
-        Ok(Self { file, bytes, header, by_name })
+        Ok(Self { source, header, by_name })
     }
 
     /// The file's name, for messages.
     #[must_use]
     pub fn file(&self) -> &str {
-        &self.file
+        &self.source.file
     }
 
     /// The strings beside the tensors.
@@ -105,29 +100,30 @@ impl SafeTensors {
     /// # Errors
     /// When there is none.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
-        self.by_name
-            .get(name)
-            .map(|&index| self.view(&self.header.tensors[index]))
-            .ok_or_else(|| Error::NoSuchTensor { file: self.file.clone(), name: name.to_owned() })
+        self.by_name.get(name).map(|&index| self.view(&self.header.tensors[index])).ok_or_else(
+            || Error::NoSuchTensor { file: self.source.file.to_string(), name: name.to_owned() },
+        )
+    }
+
+    /// Every tensor as [`Weights`](crate::Weights) has it.
+    pub(crate) fn weight_tensors(&self) -> Vec<WeightTensor> {
+        let start = self.header.data_start;
+        let tensor = |entry: &Entry| {
+            let (name, shape) = (entry.name.clone(), entry.shape.clone());
+            let range = start + entry.begin..start + entry.end;
+            WeightTensor::run(&self.source, name, entry.dtype.into(), shape, range)
+        };
+        self.header.tensors.iter().map(tensor).collect()
     }
 
     fn view<'a>(&'a self, entry: &'a Entry) -> TensorView<'a> {
-        let data = &self.bytes.as_slice()[self.header.data_start..];
+        let data = &self.source.as_slice()[self.header.data_start..];
         TensorView {
             name: &entry.name,
             dtype: entry.dtype,
             shape: &entry.shape,
             bytes: &data[entry.begin..entry.end],
-            file: &self.file,
-        }
-    }
-}
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Mapped(mapping) => mapping.bytes(),
-            Self::Owned(bytes) => bytes,
+            file: &self.source.file,
         }
     }
 }
@@ -145,44 +141,40 @@ impl TensorView<'_> {
         self.bytes.is_empty()
     }
 
-    /// Converts the elements (F32, BF16 or F16) to f32.
+    /// Converts floats of any width to f32.
     ///
     /// # Errors
-    /// When they have another type, or are not exactly as many as `out` has places.
+    /// When the elements are integers, or not exactly as many as `out` has places.
     pub fn read_f32(&self, out: &mut [f32]) -> Result<()> {
         if self.len() != out.len() {
             return Err(self.mismatch(format!("{} elements", out.len())));
         }
-        match self.dtype {
-            Dtype::F32 => fill(self.bytes, out, f32::from_le_bytes),
-            Dtype::Bf16 => fill(self.bytes, out, |b| bf16_to_f32(u16::from_le_bytes(b))),
-            Dtype::F16 => fill(self.bytes, out, |b| f16_to_f32(u16::from_le_bytes(b))),
-            _ => return Err(self.mismatch("F32, BF16 or F16".to_owned())),
+        match self.dtype.read_f32(self.bytes, out) {
+            true => Ok(()),
+            false => Err(self.mismatch("floats".to_owned())),
         }
-        Ok(())
     }
 
-    /// The elements (F32, BF16 or F16) as f32.
+    /// The elements as f32, as [`TensorView::read_f32`] converts them.
     ///
     /// # Errors
-    /// When they have another type.
+    /// When the elements are integers.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
         let mut out = vec![0.0; self.len()];
         self.read_f32(&mut out)?;
         Ok(out)
     }
 
-    /// The elements of an I64 tensor.
+    /// The elements of an integer or boolean tensor.
     ///
     /// # Errors
-    /// When they have another type.
+    /// When they have another type, or do not fit 64 signed bits.
     pub fn to_i64(&self) -> Result<Vec<i64>> {
-        if self.dtype != Dtype::I64 {
-            return Err(self.mismatch("I64".to_owned()));
-        }
         let mut out = vec![0; self.len()];
-        fill(self.bytes, &mut out, i64::from_le_bytes);
-        Ok(out)
+        match self.dtype.read_i64(self.bytes, &mut out) {
+            true => Ok(out),
+            false => Err(self.mismatch("integers of at most 63 bits".to_owned())),
+        }
     }
 
     fn mismatch(&self, expected: String) -> Error {
@@ -192,11 +184,5 @@ impl TensorView<'_> {
             found: format!("{} {:?}", self.dtype.name(), self.shape),
             expected,
         }
-    }
-}
-
-fn fill<T, const N: usize>(bytes: &[u8], out: &mut [T], read: impl Fn([u8; N]) -> T) {
-    for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
-        *out = read(*bytes);
     }
 }

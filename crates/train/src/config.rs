@@ -67,6 +67,9 @@ pub enum OnIncident {
 pub struct TrainConfig {
     /// Optimiser steps of the whole run.
     pub steps: u64,
+    /// Only for `[sft]`: the share of its tokens that are running text of the kind the model was
+    /// pretrained on, so that it does not forget what it knows while it learns to answer.
+    pub rehearsal: f64,
     /// Sequences a step.
     pub batch_size: usize,
     /// Tokens a sequence.
@@ -121,6 +124,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             steps: 1000,
+            rehearsal: 0.0,
             batch_size: 16,
             context_len: 256,
             micro_batch_size: 16,
@@ -177,6 +181,7 @@ impl TrainConfig {
         positive("checkpoint_every", self.checkpoint_every as f64)?;
         share("floor_ratio", self.floor_ratio, false)?;
         share("decay_ratio", self.decay_ratio, false)?;
+        share("rehearsal", self.rehearsal, true)?;
         share("beta1", self.beta1, true)?;
         share("beta2", self.beta2, true)?;
         for (key, value) in [
@@ -195,6 +200,12 @@ impl TrainConfig {
             return Err(Error::Config {
                 key: format!("{section}.moments"),
                 message: "is `bf16`, which only `optimizer = \"adamw\"` has".to_owned(),
+            });
+        }
+        if section == "pretrain" && self.rehearsal != 0.0 {
+            return Err(Error::Config {
+                key: format!("{section}.rehearsal"),
+                message: "belongs to [sft]: pretraining is running text anyway".to_owned(),
             });
         }
         if self.warmup_steps > self.steps {

@@ -120,7 +120,7 @@ impl Chat<'_> {
         let turn = self.messages.len() as u64;
         let request = Request {
             ids,
-            sampling: sampling.sampling(sampling.seed.wrapping_add(turn)),
+            sampling: sampling.sampling(&self.opened.generation, sampling.seed.wrapping_add(turn)),
             limits: Limits { max_new_tokens: sampling.max_new_tokens },
             stop_ids: self.opened.tokenizer.stop_ids(),
         };

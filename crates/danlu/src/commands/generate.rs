@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (ids, _) = danlu::heldout::encode(&prompt, &opened.tokenizer)?;
     let request = Request {
         ids,
-        sampling: args.sampling.sampling(args.sampling.seed),
+        sampling: args.sampling.sampling(&opened.generation, args.sampling.seed),
         limits: Limits { max_new_tokens: args.sampling.max_new_tokens },
         stop_ids: opened.tokenizer.stop_ids(),
     };

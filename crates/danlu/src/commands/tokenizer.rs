@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use danlu_data::atomic::write_file_atomically;
 use danlu_data::readers::{Item, read_file};
-use danlu_data::{DataConfig, source_files};
+use danlu_data::{DataConfig, Source, source_files};
 use danlu_tokenizer::{ChatTemplate, Tokenizer, TokenizerConfig};
 use serde_json::json;
 
@@ -122,7 +122,8 @@ fn open(path: &Path) -> Result<Tokenizer> {
 fn read_texts(paths: &[String]) -> Result<Vec<String>> {
     let config: DataConfig = serde_json::from_value(json!({ "text": paths }))?;
     let mut texts = Vec::new();
-    for file in source_files(paths, Path::new(""))? {
+    let sources: Vec<Source> = paths.iter().map(|path| path.as_str().into()).collect();
+    for file in source_files(&sources, Path::new(""))? {
         read_file(&file, &config, &mut |item| {
             match item {
                 Item::Document(_, document) => texts.push(document.text),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use danlu::generation_config::GenerationConfig;
 use danlu::machine;
 use danlu::pipeline::model_folder::{self, Opened};
 use danlu_infer::Sampling;
@@ -18,15 +19,16 @@ pub struct ModelArgs {
 /// How each token is chosen.
 #[derive(clap::Args)]
 pub struct SamplingArgs {
-    /// How bold: 0 always takes the likeliest token, 1 draws as the model believes
-    #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
-    temperature: f32,
-    /// Only this many of the likeliest tokens
+    /// How bold: 0 always takes the likeliest token, 1 draws as the model believes [default: what
+    /// the model's generation_config.json says, as for the others; else 0.8]
+    #[arg(long, allow_negative_numbers = true)]
+    temperature: Option<f32>,
+    /// Only this many of the likeliest tokens; 0 = all
     #[arg(long)]
     top_k: Option<usize>,
-    /// Only the likeliest tokens that make up this share
-    #[arg(long, default_value_t = 0.95, allow_negative_numbers = true)]
-    top_p: f32,
+    /// Only the likeliest tokens that make up this share [default: the model's, else 0.95]
+    #[arg(long, allow_negative_numbers = true)]
+    top_p: Option<f32>,
     /// Only tokens at least this share as likely as the likeliest
     #[arg(long, allow_negative_numbers = true)]
     min_p: Option<f32>,
@@ -42,14 +44,15 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The settings with this seed.
-    pub fn sampling(&self, seed: u64) -> Sampling {
+    /// The settings with this seed, the model's own where the user gives none.
+    pub fn sampling(&self, model: &GenerationConfig, seed: u64) -> Sampling {
+        let own = model.sampling();
         Sampling {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: Some(self.top_p),
-            min_p: self.min_p,
-            repetition_penalty: self.repetition_penalty,
+            temperature: self.temperature.unwrap_or(own.temperature),
+            top_k: self.top_k.or(own.top_k).filter(|&count| count > 0),
+            top_p: self.top_p.or(own.top_p),
+            min_p: self.min_p.or(own.min_p),
+            repetition_penalty: self.repetition_penalty.or(own.repetition_penalty),
             seed,
         }
     }

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use danlu_eval::EvalConfig;
 use danlu_models::config::SpecialIds;
 use danlu_models::{BuildOptions, CausalLm, load_model};
 use danlu_tensor::{Device, Precision};
 use danlu_tokenizer::{ChatTemplate, Tokenizer};
 use danlu_train::Companions;
+
+use crate::generation_config::{GENERATION_FILE, GenerationConfig};
 
 /// The vocabulary's file.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -23,6 +26,8 @@ pub struct Opened {
     pub tokenizer: Tokenizer,
     /// Its chat template, if the folder has one.
     pub template: Option<ChatTemplate>,
+    /// How its makers choose its words.
+    pub generation: GenerationConfig,
 }
 
 /// Opens a model folder.
@@ -49,7 +54,8 @@ pub fn open(folder: &Path, device: &Device, precision: Precision) -> Result<Open
         }
         false => None,
     };
-    Ok(Opened { model, tokenizer, template })
+    let generation = GenerationConfig::read(folder)?;
+    Ok(Opened { model, tokenizer, template, generation })
 }
 
 /// The special ids that a model made for this vocabulary has.
@@ -58,7 +64,7 @@ pub fn special_ids(tokenizer: &Tokenizer) -> SpecialIds {
     SpecialIds { bos: tokenizer.bos(), eos: tokenizer.stop_ids(), pad: tokenizer.eos() }
 }
 
-/// Everything of a model folder but the weights.
+/// Everything of a model folder but the weights. Answers are chosen as in the report.
 ///
 /// # Errors
 /// When a value has no JSON form, which none has.
@@ -66,18 +72,12 @@ pub fn companions(
     config: &serde_json::Value,
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
+    eval: &EvalConfig,
 ) -> Result<Companions> {
-    let generation = serde_json::json!({
-        "bos_token_id": tokenizer.bos(),
-        "eos_token_id": tokenizer.stop_ids(),
-        "pad_token_id": tokenizer.eos(),
-        "do_sample": true,
-        "temperature": 0.8,
-        "top_p": 0.95,
-    });
+    let generation = GenerationConfig::of(eval).to_json(tokenizer)?;
     let mut files = vec![
         ("config.json".to_owned(), format!("{config:#}\n").into_bytes()),
-        ("generation_config.json".to_owned(), format!("{generation:#}\n").into_bytes()),
+        (GENERATION_FILE.to_owned(), generation.into_bytes()),
     ];
     let words = tokenizer.files(template);
     files.extend(words.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));

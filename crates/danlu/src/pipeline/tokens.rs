@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use danlu_data::atomic::write_file_atomically;
 use danlu_data::{
-    CLEAN_FILE, DIALOGUES_FILE, pack_pretrain, pack_sft, read_dialogues, read_documents,
+    CLEAN_FILE, DIALOGUES_FILE, Rehearsal, pack_pretrain, pack_sft, read_dialogues, read_documents,
 };
 use danlu_tokenizer::ChatTemplate;
 
@@ -31,7 +31,7 @@ fn inputs(run: &Run) -> Result<Inputs> {
     Inputs::default()
         .setting("tokenizer", &run.recipe.tokenizer)?
         .setting("template", &ChatTemplate::chatml().source())?
-        .setting("sft", &run.recipe.sft.is_some())?
+        .setting("sft", &run.recipe.sft.as_ref().map(|sft| (sft.rehearsal, sft.context_len)))?
         .file(&data.join(CLEAN_FILE))?
         .file(&data.join(DIALOGUES_FILE))
 }
@@ -61,8 +61,11 @@ fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
         report.vocab_size, report.han.bytes_per_token, report.latin.bytes_per_token
     ));
     pack_pretrain(&tokenizer, &documents)?.write(&out.join(PRETRAIN_SHARD))?;
-    if run.recipe.sft.is_some() {
-        pack_sft(&tokenizer, &template, &dialogues)?.write(&out.join(SFT_SHARD))?;
+    if let Some(sft) = &run.recipe.sft {
+        let rehearsal =
+            Rehearsal { documents: &documents, share: sft.rehearsal, piece_len: sft.context_len };
+        let shard = pack_sft(&tokenizer, &template, &dialogues, &rehearsal)?;
+        shard.write(&out.join(SFT_SHARD))?;
     }
     Ok(Outcome::Done(vec![out]))
 }

@@ -67,7 +67,9 @@ impl TrainStage<'_> {
                 config.context_len
             ));
         }
-        let companions = model_folder::companions(&json, &tokenizer, &ChatTemplate::chatml())?;
+        let sampling = &run.recipe.eval;
+        let companions =
+            model_folder::companions(&json, &tokenizer, &ChatTemplate::chatml(), sampling)?;
         let setup = Setup {
             model: model.as_ref(),
             config,

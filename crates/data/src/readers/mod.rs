@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::{DataConfig, Dialogue, Document, Error, Result};
+use crate::{DataConfig, Dialogue, Document, Error, Result, Source};
 
 /// A kind of file that can be read.
 pub struct Reader {
@@ -41,6 +41,8 @@ pub struct SourceFile {
     pub path: PathBuf,
     /// Its name in ids and reports: relative to the folder that the recipe names.
     pub name: String,
+    /// What the recipe says of it.
+    pub source: Source,
 }
 
 /// Where a record stands.
@@ -117,18 +119,18 @@ pub fn read_file(file: &SourceFile, config: &DataConfig, sink: &mut Sink<'_>) ->
 ///
 /// # Errors
 /// When a path does not exist, cannot be read, or is a folder without files.
-pub fn source_files(paths: &[String], base: &Path) -> Result<Vec<SourceFile>> {
+pub fn source_files(sources: &[Source], base: &Path) -> Result<Vec<SourceFile>> {
     let mut files = Vec::new();
-    for listed in paths {
-        let root = base.join(listed);
-        let unreadable = |source| Error::Read { path: root.clone(), source };
+    for source in sources {
+        let root = base.join(&source.path);
+        let unreadable = |error| Error::Read { path: root.clone(), source: error };
         if !std::fs::metadata(&root).map_err(unreadable)?.is_dir() {
             let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push(SourceFile { path: root, name });
+            files.push(SourceFile { path: root, name, source: source.clone() });
             continue;
         }
         let mut inside = Vec::new();
-        walk(&root, "", &mut inside)?;
+        walk(&root, "", source, &mut inside)?;
         if inside.is_empty() {
             let hint = format!("the folder {} holds no files; is the path right?", root.display());
             return Err(Error::NothingLeft { after: "after looking for files", hint });
@@ -141,15 +143,15 @@ pub fn source_files(paths: &[String], base: &Path) -> Result<Vec<SourceFile>> {
 
 /// Collects the files under `folder`; `prefix` is its name relative to where the walk began. Links
 /// to folders count as files, so a circle of links ends and is reported.
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> Result<()> {
-    let unreadable = |source| Error::Read { path: folder.to_owned(), source };
+fn walk(folder: &Path, prefix: &str, source: &Source, files: &mut Vec<SourceFile>) -> Result<()> {
+    let unreadable = |error| Error::Read { path: folder.to_owned(), source: error };
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if entry.file_type().map_err(unreadable)?.is_dir() {
-            walk(&entry.path(), &format!("{name}/"), files)?;
+            walk(&entry.path(), &format!("{name}/"), source, files)?;
         } else {
-            files.push(SourceFile { path: entry.path(), name });
+            files.push(SourceFile { path: entry.path(), name, source: source.clone() });
         }
     }
     Ok(())

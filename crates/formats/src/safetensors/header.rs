@@ -4,7 +4,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{METADATA, Metadata};
-use crate::Dtype;
+use crate::{Dtype, ElementType};
 
 /// Longest header that is read, as in the reference implementation.
 const HEADER_BYTES_MAX: usize = 100_000_000;
@@ -98,7 +98,7 @@ impl RawTensor {
             return Err(format!("tensor `{name}` has the unknown type `{}`", self.dtype));
         };
         let (begin, end) = self.data_offsets;
-        let size = size_bytes(dtype, &self.shape);
+        let size = ElementType::from(dtype).size_bytes(&self.shape);
         if size.is_none() || end.checked_sub(begin) != size {
             return Err(format!(
                 "tensor `{name}` ({} {:?}) does not fill bytes {begin}..{end} of the data",
@@ -107,10 +107,6 @@ impl RawTensor {
         }
         Ok(Entry { name, dtype, shape: self.shape, begin, end })
     }
-}
-
-fn size_bytes(dtype: Dtype, shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(dtype.size_bytes(), |size, &dim| size.checked_mul(dim))
 }
 
 impl<'de> Deserialize<'de> for RawHeader {

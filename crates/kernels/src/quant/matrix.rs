@@ -81,7 +81,7 @@ impl QuantMatrix {
             return Err(ShapeError::PartialBlock { format, cols, block_len });
         }
         let row_bytes = format.row_bytes(cols).unwrap_or(usize::MAX);
-        let expected = row_bytes.checked_mul(rows).unwrap_or(usize::MAX);
+        let expected = row_bytes.saturating_mul(rows);
         if expected != range.len() {
             let found = range.len();
             return Err(ShapeError::Length { format, rows, cols, expected, found });
