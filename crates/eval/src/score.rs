@@ -187,7 +187,7 @@ mod tests {
         let config = LlamaConfig { shape, norm_eps, rope_theta, tie_embeddings, special_ids };
         let json = ConfigJson::new("a test", config.write());
         let device = Device::cpu(2).unwrap();
-        let options = BuildOptions { device, precision: Precision::F32, recompute: false };
+        let options = BuildOptions::trainable(device, Precision::F32);
         let model = (find_family(&json).unwrap().build)(&json, &options).unwrap();
         let store = model.params();
         store.initialise(3);

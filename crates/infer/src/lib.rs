@@ -18,8 +18,7 @@
 //! #     "model_type": "llama", "vocab_size": 50, "hidden_size": 16, "intermediate_size": 32,
 //! #     "num_hidden_layers": 2, "num_attention_heads": 2
 //! # }));
-//! # let options =
-//! #     BuildOptions { device: Device::cpu(2)?, precision: Precision::F32, recompute: false };
+//! # let options = BuildOptions::trainable(Device::cpu(2)?, Precision::F32);
 //! # let model: Arc<dyn CausalLm> = Arc::from((find_family(&json)?.build)(&json, &options)?);
 //! # model.params().initialise(42);
 //! let mut engine = Engine::new(Arc::clone(&model), EngineOptions::for_model(model.as_ref()))?;

@@ -16,7 +16,7 @@ const MODELS: &[&str] = &["llama-gqa", "llama-tied", "gpt2"];
 fn model(name: &str, threads: usize) -> Arc<dyn CausalLm> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../golden/models").join(name);
     let device = Device::cpu(threads).unwrap();
-    let options = BuildOptions { device, precision: Precision::F32, recompute: false };
+    let options = BuildOptions::trainable(device, Precision::F32);
     Arc::from(load_model(&folder, &options).unwrap())
 }
 

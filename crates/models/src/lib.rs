@@ -22,8 +22,7 @@
 //!     r#"{"model_type": "llama", "vocab_size": 50, "hidden_size": 16, "intermediate_size": 32,
 //!         "num_hidden_layers": 2, "num_attention_heads": 2}"#,
 //! )?;
-//! let options =
-//!     BuildOptions { device: Device::cpu(2)?, precision: Precision::F32, recompute: false };
+//! let options = BuildOptions::trainable(Device::cpu(2)?, Precision::F32);
 //! let model = (find_family(&json)?.build)(&json, &options)?;
 //! model.params().initialise(42);
 //! let logits = model.logits(&ModelInput::new(&[3, 1, 4, 1, 5, 9], 2), None)?;
@@ -46,5 +45,5 @@ pub use error::{Error, Result};
 pub use families::{FAMILIES, Family, gpt2::Gpt2Config, llama::LlamaConfig};
 pub use folder::{load_model, load_weights, save_config, save_weights};
 pub use memory::{BlockActivations, MemoryPlan, TrainingSetup, memory_plan};
-pub use model::{BuildOptions, CausalLm, ModelInput, ModelParts};
+pub use model::{BuildOptions, CausalLm, ModelInput, ModelParts, WeightKind};
 pub use shape::ModelShape;

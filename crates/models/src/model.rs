@@ -10,6 +10,17 @@ use crate::layers::Pass;
 use crate::memory::BlockActivations;
 use crate::{Error, Family, KvCache, ModelShape, Result};
 
+/// Whether a model's matrices can learn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightKind {
+    /// Copied to f32: they can be trained, and cost four bytes each.
+    #[default]
+    Trainable,
+    /// Read where they lie in the file, in whatever format: for inference, and for adapters beside
+    /// them.
+    Frozen,
+}
+
 /// How a model is built: independent of what it is.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
@@ -20,6 +31,31 @@ pub struct BuildOptions {
     /// Whether training keeps only what enters each block and computes the rest again on the way
     /// back: less memory for one more forward pass. Changes no bit of the result.
     pub recompute: bool,
+    /// Whether its matrices can learn.
+    pub weights: WeightKind,
+}
+
+impl BuildOptions {
+    /// For training: f32 weights that can learn, activations kept.
+    #[must_use]
+    pub fn trainable(device: Device, precision: Precision) -> Self {
+        Self { device, precision, recompute: false, weights: WeightKind::Trainable }
+    }
+
+    /// For inference: weights stay in their file.
+    #[must_use]
+    pub fn frozen(device: Device, precision: Precision) -> Self {
+        Self { weights: WeightKind::Frozen, ..Self::trainable(device, precision) }
+    }
+
+    /// An empty store for a model's parameters.
+    #[must_use]
+    pub fn store(&self) -> Arc<ParamStore> {
+        match self.weights {
+            WeightKind::Trainable => ParamStore::new(self.device.clone(), self.precision),
+            WeightKind::Frozen => ParamStore::frozen(self.device.clone(), self.precision),
+        }
+    }
 }
 
 /// Token ids to run a model on: `B` rows of `T`, row after row.

@@ -2,17 +2,21 @@
 //!
 //! Flat buffers let the optimiser work in one pass, let a checkpoint be one write, and give
 //! distributed training one place to reduce. Operations add gradients here directly.
+//!
+//! In a store for inference matrices are *frozen*: bound to the bytes of a file, of whatever format,
+//! and read there by every operation. They have no gradient; vectors stay in the flat buffer.
 
 use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use danlu_kernels::cpu::gemm::Packed;
+use danlu_kernels::quant::QuantMatrix;
 use danlu_kernels::rng::Philox;
 use danlu_kernels::{Buffer, Precision};
 
 use crate::packed::PackedWeights;
-use crate::{Device, Error, Result, Shape};
+use crate::{Device, Error, Frozen, Result, Shape};
 
 /// Parameters start at multiples of so many elements in the flat buffers: whole cache lines in any
 /// type, and whole blocks of the optimiser's random numbers.
@@ -40,13 +44,32 @@ pub struct ParamSpec {
     pub offset: usize,
     /// First values.
     pub init: Init,
+    /// The place of its matrix, if it is frozen.
+    pub frozen: Option<Frozen>,
 }
 
 impl ParamSpec {
-    /// Its elements in the flat buffers.
+    /// Its elements in the flat buffers; none if it is frozen.
     #[must_use]
     pub fn range(&self) -> Range<usize> {
-        self.offset..self.offset + self.shape.len()
+        let len = if self.frozen.is_some() { 0 } else { self.shape.len() };
+        self.offset..self.offset + len
+    }
+
+    /// Binds a frozen parameter to its matrix.
+    ///
+    /// # Errors
+    /// When it is not frozen, bound already, or the matrix has another shape.
+    pub fn bind(&self, matrix: QuantMatrix) -> Result<()> {
+        let message = match &self.frozen {
+            _ if self.shape.dims() != [matrix.rows(), matrix.cols()] => {
+                format!("`{}` is {}, the matrix is {matrix:?}", self.name, self.shape)
+            }
+            Some(frozen) if frozen.set(matrix) => return Ok(()),
+            Some(_) => format!("`{}` has a matrix already", self.name),
+            None => format!("`{}` is not frozen", self.name),
+        };
+        Err(Error::Value { op: "bind", message })
     }
 }
 
@@ -54,6 +77,7 @@ impl ParamSpec {
 pub struct ParamStore {
     device: Device,
     precision: Precision,
+    freezes_matrices: bool,
     specs: RwLock<Arc<Vec<ParamSpec>>>,
     values: RwLock<Option<Buffer<f32>>>,
     gradients: RwLock<Option<Buffer<f32>>>,
@@ -71,6 +95,7 @@ pub struct Param {
     index: usize,
     shape: Shape,
     range: Range<usize>,
+    frozen: Option<Frozen>,
 }
 
 /// A parameter's values, to read.
@@ -98,9 +123,20 @@ impl ParamStore {
     /// An empty store. `precision` is what operations on its parameters compute in.
     #[must_use]
     pub fn new(device: Device, precision: Precision) -> Arc<Self> {
+        Self::of(device, precision, false)
+    }
+
+    /// An empty store whose matrices are frozen: bind each with [`ParamSpec::bind`].
+    #[must_use]
+    pub fn frozen(device: Device, precision: Precision) -> Arc<Self> {
+        Self::of(device, precision, true)
+    }
+
+    fn of(device: Device, precision: Precision, freezes_matrices: bool) -> Arc<Self> {
         Arc::new(Self {
             device,
             precision,
+            freezes_matrices,
             specs: RwLock::default(),
             values: RwLock::default(),
             gradients: RwLock::default(),
@@ -122,6 +158,12 @@ impl ParamStore {
         self.precision
     }
 
+    /// Whether matrices are bound to the bytes of a file.
+    #[must_use]
+    pub fn freezes_matrices(&self) -> bool {
+        self.freezes_matrices
+    }
+
     /// Names a new parameter.
     ///
     /// # Panics
@@ -132,10 +174,12 @@ impl ParamStore {
         let mut specs = write(&self.specs);
         assert!(specs.iter().all(|spec| spec.name != name), "two parameters are named `{name}`");
         let offset = specs.last().map_or(0, |last| last.range().end.next_multiple_of(ALIGN));
-        let spec = ParamSpec { name: name.to_owned(), shape, offset, init };
+        let is_matrix = shape.dims().len() == 2;
+        let frozen = (self.freezes_matrices && is_matrix).then(Frozen::default);
+        let spec = ParamSpec { name: name.to_owned(), shape, offset, init, frozen: frozen.clone() };
         let range = spec.range();
         Arc::make_mut(&mut specs).push(spec);
-        Param { store: Arc::clone(self), index: specs.len() - 1, shape, range }
+        Param { store: Arc::clone(self), index: specs.len() - 1, shape, range, frozen }
     }
 
     /// Every parameter in the order of the flat buffers.
@@ -307,15 +351,29 @@ impl Param {
         self.store.precision
     }
 
-    /// Whether a gradient is wanted.
+    /// Whether a gradient is wanted; never of a frozen parameter.
     #[must_use]
     pub fn wants_gradient(&self) -> bool {
-        self.store.wants_gradients()
+        self.frozen.is_none() && self.store.wants_gradients()
+    }
+
+    /// Its matrix, if it is frozen.
+    ///
+    /// # Panics
+    /// When it is frozen and was never bound.
+    #[must_use]
+    pub fn frozen(&self) -> Option<&QuantMatrix> {
+        let frozen = self.frozen.as_ref()?;
+        Some(frozen.get().unwrap_or_else(|| panic!("`{}` is used before it is bound", self.name())))
     }
 
     /// Its values, to read.
+    ///
+    /// # Panics
+    /// When it is frozen: its values lie in [`Self::frozen`].
     #[must_use]
     pub fn values(&self) -> Values<'_> {
+        assert!(self.frozen.is_none(), "`{}` is frozen", self.name());
         Values { guard: read(&self.store.values), range: self.range.clone() }
     }
 
@@ -329,8 +387,9 @@ impl Param {
     /// if false, the slice holds old numbers and must be overwritten.
     ///
     /// # Panics
-    /// When gradients are not enabled.
+    /// When gradients are not enabled, or the parameter is frozen.
     pub fn add_gradient<T>(&self, f: impl FnOnce(&mut [f32], bool) -> T) -> T {
+        assert!(self.frozen.is_none(), "`{}` is frozen and has no gradient", self.name());
         let mut guard = write(&self.store.gradients);
         let flat = guard.as_mut().expect("gradients are enabled before a backward pass");
         let accumulate = read(&self.store.written)[self.index].swap(true, Ordering::Relaxed);
@@ -392,8 +451,12 @@ impl Param {
     }
 
     /// The gradient, copied; zeros when nothing was added.
+    ///
+    /// # Panics
+    /// When gradients are not enabled, or the parameter is frozen.
     #[must_use]
     pub fn gradient(&self) -> Vec<f32> {
+        assert!(self.frozen.is_none(), "`{}` is frozen and has no gradient", self.name());
         self.store.with_gradients(|flat| flat[self.range.clone()].to_vec())
     }
 }

@@ -89,7 +89,7 @@ fn ten_steps_equal_the_reference() {
         let input = ModelInput::new(&ids, tensors.tensor("ids").unwrap().shape[0]);
 
         let device = Device::cpu(2).unwrap();
-        let options = BuildOptions { device, precision: Precision::F32, recompute: false };
+        let options = BuildOptions::trainable(device, Precision::F32);
         let model = load_model(&folder(name), &options).unwrap();
         model.params().enable_gradients();
         let config = settings(&golden);

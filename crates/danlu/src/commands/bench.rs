@@ -236,7 +236,10 @@ fn workload(
         ShapeName::W3 => (small, 8192, 2, 2048),
     };
     let json = ConfigJson::new("bench", section.config(vocab_size, SpecialIds::default()));
-    let options = BuildOptions { device: device.clone(), precision, recompute: args.recompute };
+    let options = BuildOptions {
+        recompute: args.recompute,
+        ..BuildOptions::trainable(device.clone(), precision)
+    };
     let model = (find_family(&json)?.build)(&json, &options)?;
     Ok((model, Workload { batch, tokens, steps: args.steps }))
 }

@@ -35,7 +35,7 @@ pub struct Opened {
 /// # Errors
 /// When a file is missing or damaged, or the vocabulary does not fit the model.
 pub fn open(folder: &Path, device: &Device, precision: Precision) -> Result<Opened> {
-    let options = BuildOptions { device: device.clone(), precision, recompute: false };
+    let options = BuildOptions::trainable(device.clone(), precision);
     let model: Arc<dyn CausalLm> = load_model(folder, &options)?.into();
     let tokenizer = Tokenizer::load(&folder.join(TOKENIZER_FILE))?;
     let (words, rows) = (tokenizer.vocab_size(), model.shape().vocab_size);

@@ -107,10 +107,10 @@ pub(super) fn build(
     train: &TrainConfig,
 ) -> Result<Box<dyn CausalLm>> {
     let Device::Cpu(cpu) = &run.device;
+    let precision = train.precision.resolve(cpu.simd);
     let options = BuildOptions {
-        device: run.device.clone(),
-        precision: train.precision.resolve(cpu.simd),
         recompute: train.recompute,
+        ..BuildOptions::trainable(run.device.clone(), precision)
     };
     let json = ConfigJson::new("the recipe's [model]", config.clone());
     Ok((find_family(&json)?.build)(&json, &options)?)

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use danlu_tensor::ops::{Gelu, Layout, embedding_with_positions};
-use danlu_tensor::{Param, ParamStore, Tensor};
+use danlu_tensor::{Param, Tensor};
 use serde_json::{Value, json};
 
 use crate::cache::LayerCache;
@@ -146,7 +146,7 @@ impl Gpt2 {
     pub fn build(config: Gpt2Config, options: &BuildOptions) -> Result<Self> {
         config.validate(&ConfigJson::new("the model's configuration", config.write()))?;
         let shape = config.shape;
-        let params = ParamStore::new(options.device.clone(), options.precision);
+        let params = options.store();
         let model = Builder::new(&params).at("transformer");
         let width = shape.hidden_size;
         let table = |name: &str, rows| model.at(name).param("weight", [rows, width], normal());

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use danlu_tensor::ops::{Gelu, Layout, RopeTables, embedding};
-use danlu_tensor::{Param, ParamStore, Tensor};
+use danlu_tensor::{Param, Tensor};
 use serde_json::{Value, json};
 
 use crate::cache::LayerCache;
@@ -114,7 +114,7 @@ impl GptNeox {
         let keys = json.with_defaults(defaults(json)?);
         let spec = BlockSpec::read(&keys)?;
         let shape = spec.attention.shape;
-        let params = ParamStore::new(options.device.clone(), options.precision);
+        let params = options.store();
         let root = Builder::new(&params);
         let model = root.at("gpt_neox");
         let table = [shape.vocab_size, shape.hidden_size];

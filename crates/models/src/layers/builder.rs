@@ -25,6 +25,12 @@ impl Builder {
         Self { store: Arc::clone(&self.store), prefix: format!("{}{name}.", self.prefix) }
     }
 
+    /// Whether matrices are bound to the bytes of a file.
+    #[must_use]
+    pub fn freezes_matrices(&self) -> bool {
+        self.store.freezes_matrices()
+    }
+
     /// Adds the parameter `name` here.
     #[must_use]
     pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Param {

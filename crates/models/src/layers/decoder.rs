@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use danlu_tensor::ops::{RmsNormSpec, RopeSpec, RopeTables, embedding};
-use danlu_tensor::{Param, ParamStore, Tensor};
+use danlu_tensor::{Param, Tensor};
 use serde_json::Value;
 
 use super::attention::Sight;
@@ -111,7 +111,7 @@ impl<B: Block> Decoder<B> {
         block: impl Fn(&Builder, usize) -> B,
     ) -> Self {
         let DecoderConfig { shape, norm, tie_embeddings, .. } = *config;
-        let params = ParamStore::new(options.device.clone(), options.precision);
+        let params = options.store();
         let root = Builder::new(&params);
         let model = root.at("model");
         let table = [shape.vocab_size, shape.hidden_size];

@@ -31,10 +31,11 @@ pub struct LinearSpec {
 }
 
 impl Linear {
-    /// Adds `weight` and, if there is one, `bias` at `at`.
+    /// Adds `weight` and, if there is one, `bias` at `at`. Frozen weights are always `[out, in]`.
     #[must_use]
     pub fn build(at: &Builder, spec: LinearSpec) -> Self {
-        let LinearSpec { inputs, outputs, layout, bias, init } = spec;
+        let LinearSpec { inputs, outputs, bias, init, .. } = spec;
+        let layout = if at.freezes_matrices() { Layout::OutIn } else { spec.layout };
         let shape = match layout {
             Layout::OutIn => [outputs, inputs],
             Layout::InOut => [inputs, outputs],

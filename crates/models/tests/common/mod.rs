@@ -30,7 +30,8 @@ pub fn folder(name: &str) -> PathBuf {
 }
 
 pub fn options(threads: usize, precision: Precision, recompute: bool) -> BuildOptions {
-    BuildOptions { device: Device::cpu(threads).unwrap(), precision, recompute }
+    let device = Device::cpu(threads).unwrap();
+    BuildOptions { recompute, ..BuildOptions::trainable(device, precision) }
 }
 
 pub fn model(name: &str) -> Box<dyn CausalLm> {

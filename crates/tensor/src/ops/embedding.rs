@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use danlu_kernels::cpu::embedding::{self as kernel, PositionTable};
 
+use super::add;
 use crate::autograd::record;
 use crate::{DType, Device, Error, Param, Result, Tensor, with_elements};
 
@@ -18,7 +19,13 @@ pub fn embedding(table: &Param, ids: &[u32]) -> Result<Tensor> {
     let width = check_table("embedding", table, ids, "token id", "the vocabulary")?;
     let Device::Cpu(cpu) = table.device();
     let mut out = table.device().empty(DType::F32, [ids.len(), width]);
-    kernel::embedding(cpu, &table.values(), ids, out.as_f32_mut("embedding", "out")?);
+    let rows = out.as_f32_mut("embedding", "out")?;
+    match table.frozen() {
+        Some(matrix) => cpu.pool.for_each_chunk(rows, width, |row, out| {
+            matrix.dequantize_row(ids[row] as usize, out);
+        }),
+        None => kernel::embedding(cpu, &table.values(), ids, rows),
+    }
     let (saved, ids) = (table.clone(), Arc::<[u32]>::from(ids));
     Ok(record(&[], table.wants_gradient(), out, move |d_out| {
         add_rows(&saved, &ids, &d_out);
@@ -51,6 +58,10 @@ pub fn embedding_with_positions(
                 positions.len()
             ),
         });
+    }
+    if table.frozen().is_some() || positions_table.frozen().is_some() {
+        let (x, places) = (embedding(table, ids)?, embedding(positions_table, positions)?);
+        return add(&x, &places);
     }
     let Device::Cpu(cpu) = table.device();
     let mut out = table.device().empty(DType::F32, [ids.len(), width]);

@@ -5,6 +5,8 @@
 //! GPT-2). Backward: `d_x = Σ d_out Wᵀ` over the layers, `d_W = xᵀ d_out` and `d_bias = Σ over rows
 //! d_out`, the last two added to the parameters' gradients.
 //!
+//! A frozen weight passes the gradient of `x` on and has none itself.
+//!
 //! Layers that share an input (queries, keys and values; gate and up) are one operation so that
 //! their products add to one f32 `d_x`.
 
@@ -14,6 +16,7 @@ use danlu_kernels::cpu::elementwise::{Store, add_bias_backward};
 use danlu_kernels::cpu::gemm::{Epilogue, MatrixMut, Packed, Right, gemm};
 
 use crate::autograd::{is_recording, place_for, record, record_many_into};
+use crate::frozen::{Product, multiply, multiply_back};
 use crate::{DType, Device, Param, Result, Tensor, with_elements};
 
 /// How a weight lies in memory.
@@ -50,8 +53,36 @@ pub fn linear(x: &Tensor, layer: &LinearWeight<'_>) -> Result<Tensor> {
 /// # Errors
 /// As [`linear`].
 pub fn linears(x: &Tensor, layers: &[LinearWeight<'_>]) -> Result<Vec<Tensor>> {
-    let outputs = layers.iter().map(|layer| layer.forward("linears", x, None));
-    Ok(record_layers(x, layers, outputs.collect::<Result<_>>()?))
+    let outputs = if layers.iter().all(|layer| layer.weight.frozen().is_some()) {
+        frozen_linears("linears", x, layers, None)?
+    } else {
+        layers.iter().map(|layer| layer.forward("linears", x, None)).collect::<Result<_>>()?
+    };
+    Ok(record_layers(x, layers, outputs))
+}
+
+/// Layers with frozen weights on the same input, in one product.
+fn frozen_linears(
+    op: &'static str,
+    x: &Tensor,
+    layers: &[LinearWeight<'_>],
+    residual: Option<&Tensor>,
+) -> Result<Vec<Tensor>> {
+    let rows = x.shape().rows();
+    let places = layers.iter().map(|layer| layer.place(op, x, residual));
+    let mut outputs = places.collect::<Result<Vec<_>>>()?;
+    let biases: Vec<_> = layers.iter().map(|layer| layer.bias.map(Param::values)).collect();
+    let mut products = Vec::with_capacity(layers.len());
+    for ((layer, out), bias) in layers.iter().zip(&mut outputs).zip(&biases) {
+        let Some(weight) = layer.weight.frozen() else { continue };
+        let outputs = out.shape().cols();
+        let epilogue = layer.epilogue(bias.as_deref(), residual, (rows, outputs));
+        products.push(Product { weight, out: out.as_matrix_mut(rows, outputs), epilogue });
+    }
+    let Device::Cpu(cpu) = x.device();
+    multiply(cpu, &x.as_matrix(rows, x.shape().cols()), &mut products);
+    drop(products);
+    Ok(outputs)
 }
 
 /// `residual + x W + bias` in f32, added before anything is rounded; `residual: [rows, out]` f32.
@@ -80,6 +111,9 @@ impl LinearWeight<'_> {
             }
             _ => return Err(self.weight.shape_error(op, "the weight", "a matrix")),
         };
+        if self.weight.frozen().is_some() && self.layout == Layout::InOut {
+            return Err(self.weight.shape_error(op, "the weight", "a frozen matrix [out, in]"));
+        }
         if x.shape().cols() != inputs {
             let weight = self.weight.shape();
             let expected = format!("{inputs} columns for the {:?} weight {weight}", self.layout);
@@ -92,30 +126,43 @@ impl LinearWeight<'_> {
         Ok((inputs, outputs))
     }
 
-    fn forward(&self, op: &'static str, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
-        let (inputs, outputs) = self.check(op, x)?;
-        let rows = x.shape().rows();
+    /// Memory for the output, after a check that everything fits.
+    fn place(&self, op: &'static str, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        let (_, outputs) = self.check(op, x)?;
         let shape = x.shape().with_cols(outputs);
-        let precision = self.weight.precision();
-        let mut dtype = precision.into();
+        let mut dtype = self.weight.precision().into();
         if let Some(residual) = residual {
             dtype = DType::F32;
             residual.expect_dtype(op, "the residual", dtype)?;
             residual.expect_shape(op, "the residual", shape)?;
         }
-        let mut out = x.device().empty(dtype, shape);
+        Ok(x.device().empty(dtype, shape))
+    }
+
+    fn epilogue<'e>(
+        &self,
+        bias: Option<&'e [f32]>,
+        residual: Option<&'e Tensor>,
+        (rows, outputs): (usize, usize),
+    ) -> Epilogue<'e> {
+        let residual = residual.map(|residual| residual.as_matrix(rows, outputs));
+        Epilogue { bias, residual, ..Epilogue::default() }
+    }
+
+    fn forward(&self, op: &'static str, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        if self.weight.frozen().is_some() {
+            return Ok(frozen_linears(op, x, &[*self], residual)?.swap_remove(0));
+        }
+        let mut out = self.place(op, x, residual)?;
+        let (rows, outputs) = (x.shape().rows(), out.shape().cols());
         let Device::Cpu(cpu) = x.device();
         let bias = self.bias.map(Param::values);
-        let epilogue = Epilogue {
-            bias: bias.as_deref(),
-            residual: residual.map(|residual| residual.as_matrix(rows, outputs)),
-            ..Epilogue::default()
-        };
+        let epilogue = self.epilogue(bias.as_deref(), residual, (rows, outputs));
         let packed = self.weight.packed(self.layout == Layout::OutIn);
         gemm(
             cpu,
-            precision,
-            &x.as_matrix(rows, inputs),
+            self.weight.precision(),
+            &x.as_matrix(rows, x.shape().cols()),
             &Right::Packed(&packed),
             &mut out.as_matrix_mut(rows, outputs),
             &epilogue,
@@ -173,21 +220,35 @@ impl Saved {
         if !self.wants_d_x {
             return Ok(so_far);
         }
-        let dtype = if arrived().count() > 1 { DType::F32 } else { self.x.dtype() };
+        // A frozen weight is multiplied in panels, whose products add up.
+        let sums = arrived().count() > 1 || arrived().any(|((w, ..), _)| w.frozen().is_some());
+        let dtype = if sums { DType::F32 } else { self.x.dtype() };
         let (mut d_x, mut store) = place_for(so_far, &self.x, dtype);
         let Device::Cpu(cpu) = self.x.device();
         let (rows, inputs) = (self.x.shape().rows(), self.x.shape().cols());
         for ((weight, _, layout), d_out) in arrived() {
+            let accumulate = store == Store::Accumulate;
+            store = Store::Accumulate;
+            let mut d_x = d_x.as_matrix_mut(rows, inputs);
+            if let Some(weight) = weight.frozen() {
+                multiply_back(
+                    cpu,
+                    &d_out.as_matrix(rows, weight.rows()),
+                    weight,
+                    &mut d_x,
+                    accumulate,
+                );
+                continue;
+            }
             let packed = weight.packed(*layout == Layout::InOut);
             gemm(
                 cpu,
                 weight.precision(),
                 &d_out.as_matrix(rows, packed.shape().0),
                 &Right::Packed(&packed),
-                &mut d_x.as_matrix_mut(rows, inputs),
-                &Epilogue { accumulate: store == Store::Accumulate, ..Epilogue::default() },
+                &mut d_x,
+                &Epilogue { accumulate, ..Epilogue::default() },
             );
-            store = Store::Accumulate;
         }
         Ok(Some(d_x))
     }

@@ -4,11 +4,15 @@
 //! Neither has a gradient: training uses [`crate::ops::linear_cross_entropy`], which never holds
 //! the logits of a batch.
 
+use std::sync::Arc;
+
 use danlu_kernels::cpu::cross_entropy::log_probability;
-use danlu_kernels::cpu::gemm::{Epilogue, MatrixMut, Right, gemm};
+use danlu_kernels::cpu::gemm::{Epilogue, Matrix, MatrixMut, Packed, Right, gemm};
+use danlu_kernels::quant::QuantMatrix;
 
 use super::linear_cross_entropy::{check, chunk_rows};
 use crate::autograd::refuse_recording;
+use crate::frozen::{Product, multiply};
 use crate::{DType, Device, Param, Result, Tensor};
 
 /// The logits of every row, `[rows, V]` f32.
@@ -20,15 +24,7 @@ pub fn logits(hidden: &Tensor, weight: &Param) -> Result<Tensor> {
     refuse_recording(OP, &[hidden], weight.wants_gradient())?;
     let (rows, width, vocab_size) = check(OP, hidden, weight)?;
     let mut out = hidden.device().empty(DType::F32, [rows, vocab_size]);
-    let Device::Cpu(cpu) = hidden.device();
-    gemm(
-        cpu,
-        weight.precision(),
-        &hidden.as_matrix(rows, width),
-        &Right::Packed(&weight.packed(true)),
-        &mut out.as_matrix_mut(rows, vocab_size),
-        &Epilogue::default(),
-    );
+    Head::new(weight).multiply(&hidden.as_matrix(rows, width), out.as_matrix_mut(rows, vocab_size));
     Ok(out)
 }
 
@@ -43,21 +39,46 @@ pub fn linear_log_probs(hidden: &Tensor, weight: &Param, targets: &[i32]) -> Res
     let (rows, width, vocab_size) = check(OP, hidden, weight)?;
     super::linear_cross_entropy::check_targets(OP, targets, rows, vocab_size)?;
     let Device::Cpu(cpu) = hidden.device();
-    let (packed, chunk) = (weight.packed(true), chunk_rows(vocab_size));
+    let (head, chunk) = (Head::new(weight), chunk_rows(vocab_size));
     let mut scratch = cpu.arena.buffer::<f32>(chunk.min(rows) * vocab_size);
     let mut scores = vec![0.0; rows];
     for (number, targets) in targets.chunks(chunk).enumerate() {
         let (start, count) = (number * chunk, targets.len());
         let logits = &mut scratch[..count * vocab_size];
-        gemm(
-            cpu,
-            weight.precision(),
-            &hidden.rows_as_matrix(start, count, width),
-            &Right::Packed(&packed),
-            &mut MatrixMut::new(&mut *logits, count, vocab_size),
-            &Epilogue::default(),
-        );
+        let out = MatrixMut::new(&mut *logits, count, vocab_size);
+        head.multiply(&hidden.rows_as_matrix(start, count, width), out);
         log_probability(cpu, logits, targets, &mut scores[start..start + count]);
     }
     Ok(scores)
+}
+
+/// The weight `[V, D]`, ready for `hidden weightᵀ`.
+enum Head<'a> {
+    Packed(&'a Param, Arc<Packed>),
+    Frozen(&'a Param, &'a QuantMatrix),
+}
+
+impl<'a> Head<'a> {
+    fn new(weight: &'a Param) -> Self {
+        match weight.frozen() {
+            Some(matrix) => Self::Frozen(weight, matrix),
+            None => Self::Packed(weight, weight.packed(true)),
+        }
+    }
+
+    /// `out = hidden weightᵀ`
+    fn multiply(&self, hidden: &Matrix<'_>, mut out: MatrixMut<'_>) {
+        let epilogue = Epilogue::default();
+        match self {
+            Self::Frozen(weight, matrix) => {
+                let Device::Cpu(cpu) = weight.device();
+                multiply(cpu, hidden, &mut [Product { weight: matrix, out, epilogue }]);
+            }
+            Self::Packed(weight, packed) => {
+                let Device::Cpu(cpu) = weight.device();
+                let right = Right::Packed(packed);
+                gemm(cpu, weight.precision(), hidden, &right, &mut out, &epilogue);
+            }
+        }
+    }
 }

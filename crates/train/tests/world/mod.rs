@@ -81,9 +81,8 @@ impl World {
         };
         let json = ConfigJson::new("a test", json);
         let options = BuildOptions {
-            device: Device::cpu(self.threads).unwrap(),
-            precision: self.precision,
             recompute: self.config.recompute,
+            ..BuildOptions::trainable(Device::cpu(self.threads).unwrap(), self.precision)
         };
         let model = (find_family(&json).unwrap().build)(&json, &options).unwrap();
         model.params().initialise(5);
