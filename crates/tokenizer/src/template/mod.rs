@@ -13,6 +13,7 @@ mod generation;
 mod json;
 mod marks;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
@@ -67,6 +68,8 @@ pub struct ChatTemplate {
     source: String,
     environment: Arc<Environment<'static>>,
     unix_time: Option<i64>,
+    /// `bos_token` and the like, by the names under which templates know them.
+    tokens: BTreeMap<&'static str, String>,
 }
 
 impl std::fmt::Debug for ChatTemplate {
@@ -115,7 +118,7 @@ impl ChatTemplate {
         environment.add_filter("tojson", json::tojson);
         let rewritten = generation::rewrite(&source)?;
         environment.add_template_owned(NAME, rewritten).map_err(|error| syntax(&error))?;
-        Ok(Self { source, environment: Arc::new(environment), unix_time: None })
+        Ok(Self { source, environment: Arc::new(environment), unix_time: None, tokens: BTreeMap::new() })
     }
 
     /// The default template, ChatML:
@@ -132,6 +135,16 @@ impl ChatTemplate {
     #[must_use]
     pub fn at_time(mut self, unix_time: i64) -> Self {
         self.unix_time = Some(unix_time);
+        self
+    }
+
+    /// The same template, told the text of the token that it knows as `name`.
+    #[must_use]
+    pub(crate) fn with_token(mut self, name: &'static str, text: Option<String>) -> Self {
+        match text {
+            Some(text) => drop(self.tokens.insert(name, text)),
+            None => drop(self.tokens.remove(name)),
+        }
         self
     }
 
