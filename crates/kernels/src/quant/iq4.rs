@@ -3,10 +3,10 @@
 //! | format | bytes | numbers |
 //! |---|---|---|
 //! | IQ4_NL | `d` f16, `qs` 16 | 32: `d * value[q]`, `qs` as in Q4_0 |
-//! | IQ4_XS | `d` f16, `scales_h` u16, `scales_l` 4, `qs` 128 | 256: `d * (scale[g] - 32) * value[q]` |
+//! | IQ4_XS | `d` f16, `scales_h` u16, `scales_l` 4, `qs` 128 | 256: `d * scale[g] * value[q]` |
 //!
 //! IQ4_XS has 8 groups of 32, each laid out in 16 bytes of `qs` as in Q4_0. The low four bits of
-//! scale `g` are half `g % 2` of `scales_l[g / 2]`, its high two are bits `2g`, `2g + 1` of
+//! scale `g` plus 32 are half `g % 2` of `scales_l[g / 2]`, its high two are bits `2g`, `2g + 1` of
 //! `scales_h`.
 
 use super::q4_0::pack;

@@ -1,8 +1,8 @@
 //! Q4_K: 256 numbers of 4 bits in 8 groups of 32, each with a 6-bit scale and minimum.
 //!
 //! Bytes: `d` f16, `dmin` f16, `scales` 12, `qs` 128. A number of group `g` is
-//! `d * scale[g] * q - dmin * minimum[g]`. In each run of 32 bytes of `qs` the low four bits are one
-//! group, the high four the next.
+//! `d * scale[g] * q - dmin * minimum[g]`. In each run of 32 bytes of `qs` the low four bits are
+//! one group, the high four the next.
 
 use super::super_block::{WithMinima, with_minima};
 use super::{SUPER_BLOCK, each_block, each_block_of, f16_at, part};
@@ -26,8 +26,8 @@ pub(super) fn dequantize(bytes: &[u8], out: &mut [f32]) {
 /// The 8 scales and 8 minima of a Q4_K or Q5_K block, 0 to 63 each, from their 12 bytes.
 ///
 /// Bytes 0 to 3 hold scales 0 to 3 in their low six bits, bytes 4 to 7 minima 0 to 3. Byte `8 + i`
-/// holds the low four bits of scale `4 + i` and, above them, of minimum `4 + i`; their high two bits
-/// are the high two of bytes `i` and `4 + i`.
+/// holds the low four bits of scale `4 + i` and, above them, of minimum `4 + i`; their high two
+/// bits are the high two of bytes `i` and `4 + i`.
 #[must_use]
 #[inline(always)]
 pub fn unpack_scales(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {

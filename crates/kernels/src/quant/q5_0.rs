@@ -5,7 +5,8 @@
 //! | Q5_0 | `d` f16, `qh` u32, `qs` 16 | `d * (q - 16)` |
 //! | Q5_1 | `d` f16, `m` f16, `qh` u32, `qs` 16 | `d * q + m` |
 //!
-//! The low four bits of a number are in `qs` as in Q4_0; the fifth of number `j` is bit `j` of `qh`.
+//! The low four bits of a number are in `qs` as in Q4_0; the fifth of number `j` is bit `j` of
+//! `qh`.
 
 use super::q4_0::{affine, pack, symmetric};
 use super::{each_block, each_block_of, f16_at, part};

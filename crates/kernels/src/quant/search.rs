@@ -8,6 +8,9 @@
 
 /// A group whose numbers are all smaller is zero: their scale would be no f16.
 const ZERO: f32 = 1e-15;
+/// Levels whose variance is a smaller part of their mean square than this are all the same: what
+/// is left of the difference is rounding.
+const SAME_LEVELS: f32 = 1e-4;
 /// Numbers that a vector holds; sums are kept in as many parts.
 const LANES: usize = 8;
 
@@ -136,13 +139,14 @@ pub(super) fn scale_and_minimum<const N: usize>(
         let inverse = (most - 0.9 + 0.05 * f32::from(step)) / range;
         let from = best.1;
         let Sums { wq, wqq, wxq } = sums(x, w, |x| clamped(inverse * (x - from), 0.0, most));
-        let determinant = sum_w * wqq - wq * wq;
-        if determinant <= 0.0 {
+        if wqq <= 0.0 {
             continue;
         }
+        let determinant = sum_w * wqq - wq * wq;
         let mut d = (sum_w * wxq - sum_wx * wq) / determinant;
         let mut offset = (wqq * sum_wx - wq * wxq) / determinant;
-        if offset > 0.0 {
+        // Where all levels are (almost) equal there is no line through them but that through zero.
+        if determinant <= SAME_LEVELS * sum_w * wqq || offset > 0.0 {
             (d, offset) = (wxq / wqq, 0.0);
         }
         // The weighted sum of (d q + offset - x)^2, but for that of x^2.
