@@ -19,10 +19,12 @@
 //! **Deliberately absent:** arithmetic. What computes lies in the crates re-exported here.
 
 pub mod generation_config;
+mod gguf_vocabulary;
 pub mod heldout;
 pub mod machine;
 pub mod model_section;
 pub mod model_writer;
+pub mod opened;
 pub mod pipeline;
 pub mod recipe;
 pub mod run_report;

@@ -118,7 +118,12 @@ impl ChatTemplate {
         environment.add_filter("tojson", json::tojson);
         let rewritten = generation::rewrite(&source)?;
         environment.add_template_owned(NAME, rewritten).map_err(|error| syntax(&error))?;
-        Ok(Self { source, environment: Arc::new(environment), unix_time: None, tokens: BTreeMap::new() })
+        Ok(Self {
+            source,
+            environment: Arc::new(environment),
+            unix_time: None,
+            tokens: BTreeMap::new(),
+        })
     }
 
     /// The default template, ChatML:

@@ -78,9 +78,10 @@ pub(crate) fn from_model(model: &Model, post_processor: Value) -> Result<Tokeniz
 
 /// Whether text that no piece covers becomes its bytes: a piece for each must be there.
 fn bytes_fall_back(model: &Model) -> Result<bool> {
-    let bytes = model.pieces.iter().filter(|piece| {
-        piece.purpose == Purpose::Byte && fallback_byte(&piece.text).is_some()
-    });
+    let bytes = model
+        .pieces
+        .iter()
+        .filter(|piece| piece.purpose == Purpose::Byte && fallback_byte(&piece.text).is_some());
     match (model.byte_fallback, bytes.count()) {
         (false, _) => Ok(false),
         (true, 256) => Ok(true),

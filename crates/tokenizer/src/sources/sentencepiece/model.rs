@@ -93,7 +93,8 @@ impl Model {
     /// [`Error::NotATokenizer`] with what is wrong; never a panic, and never more memory than a
     /// small multiple of the bytes.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
-        let failed = |found: String| Error::NotATokenizer(format!("the SentencePiece model {found}"));
+        let failed =
+            |found: String| Error::NotATokenizer(format!("the SentencePiece model {found}"));
         parse(bytes).map_err(failed)
     }
 }
