@@ -18,6 +18,7 @@ mod chat;
 mod decoding;
 mod error;
 mod merges;
+mod message;
 mod pipeline;
 mod report;
 mod roles;
@@ -30,8 +31,9 @@ mod token_table;
 mod tokenizer;
 mod train;
 
-pub use chat::{ChatIds, Message, Role, encode_chat};
+pub use chat::{ChatIds, encode_chat, encode_dialogue};
 pub use error::{Error, Result};
+pub use message::{Dialogue, FunctionCall, Message, Role, ToolCall, ToolKind};
 pub use report::{Share, TokenizerReport, is_han};
 pub use sources::gguf::GgufVocabulary;
 pub use stream::StreamDecoder;
