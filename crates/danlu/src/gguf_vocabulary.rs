@@ -8,7 +8,7 @@ use danlu_tokenizer::GgufVocabulary;
 ///
 /// # Errors
 /// When a key that is there has another type than the format says, or tokens are missing.
-pub fn read(gguf: &Gguf) -> Result<GgufVocabulary> {
+pub(crate) fn read(gguf: &Gguf) -> Result<GgufVocabulary> {
     let keys = Keys { gguf };
     Ok(GgufVocabulary {
         model: gguf.text("tokenizer.ggml.model")?.to_owned(),

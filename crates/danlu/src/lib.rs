@@ -28,6 +28,7 @@ pub mod opened;
 pub mod pipeline;
 pub mod recipe;
 pub mod run_report;
+pub mod verify;
 
 pub use danlu_data as data;
 pub use danlu_eval as eval;
