@@ -41,6 +41,7 @@ pub mod engine;
 pub mod error;
 pub mod request;
 pub mod samplers;
+pub mod speed;
 
 pub use engine::{Engine, EngineOptions, Generation};
 pub use error::{Error, Result};

@@ -1,8 +1,11 @@
 //! `danlu bench`: how fast this machine is, and how close Danlu comes to it.
 
+mod using_model;
+
 use anyhow::{Result, ensure};
 use danlu::machine;
 use danlu::model_section::{FamilyName, ModelSection};
+use danlu_infer::speed::multiplied;
 use danlu_kernels::cpu::gemm::speed::{SHAPES, step_gflops};
 use danlu_kernels::cpu::{bandwidth, peak};
 use danlu_kernels::{Cpu, Precision};
@@ -22,11 +25,17 @@ use crate::output;
 #[command(after_help = "\
 Examples:
   danlu bench train --shape w1 --precision bf16 --json
+  danlu bench decode model.gguf --threads 2 --json
+  danlu bench prefill model.gguf --tokens 512
   danlu bench gemm
   danlu bench bandwidth --mib 1024")]
 pub enum Command {
     /// Time whole training steps on a random batch and compare with the processor's peak
     Train(TrainArgs),
+    /// Time a model writing, token by token
+    Decode(using_model::DecodeArgs),
+    /// Time a model reading a prompt
+    Prefill(using_model::PrefillArgs),
     /// Time the matrix products of training steps
     Gemm(GemmArgs),
     /// Time reading memory
@@ -132,6 +141,8 @@ struct TrainResult {
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Train(args) => train(args),
+        Command::Decode(args) => using_model::decode(args),
+        Command::Prefill(args) => using_model::prefill(args),
         Command::Gemm(args) => gemm(args),
         Command::Bandwidth(args) => bandwidth(args),
     }
@@ -156,7 +167,8 @@ fn train(args: &TrainArgs) -> Result<()> {
     let peak = peak_gflops(&cpu, precision).max(peak_before);
     let seconds = speed.median_seconds();
     let shape = model.shape();
-    let flops = step_flops(shape, matrix_weights(model.as_ref()), work.batch, work.tokens);
+    let weights = multiplied(model.as_ref()).iter().map(|spec| spec.shape.len()).sum();
+    let flops = step_flops(shape, weights, work.batch, work.tokens);
     let result = TrainResult {
         tokens_per_s: (work.batch * work.tokens) as f64 / seconds,
         gflops: flops / seconds / 1e9,
@@ -186,15 +198,6 @@ fn train(args: &TrainArgs) -> Result<()> {
         result.threads,
         result.simd
     ))
-}
-
-/// Weights that multiply every token: all matrices but the embedding tables, which are looked up,
-/// and the head, which may be one of them.
-fn matrix_weights(model: &dyn CausalLm) -> usize {
-    let blocks = model.params().specs();
-    let in_block = |name: &str| name.split('.').any(|part| part.parse::<usize>().is_ok());
-    let matrices = blocks.iter().filter(|s| s.shape.dims().len() == 2 && in_block(&s.name));
-    matrices.map(|spec| spec.shape.len()).sum::<usize>() + model.head().shape().len()
 }
 
 fn peak_gflops(cpu: &Cpu, precision: Precision) -> f64 {

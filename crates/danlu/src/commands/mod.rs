@@ -10,5 +10,5 @@ pub mod run;
 pub mod score;
 pub mod tokenizer;
 pub mod train;
-mod using;
+pub mod using;
 pub mod verify;

@@ -233,7 +233,8 @@ impl ChatTemplate {
     fn variables(&self, dialogue: &Dialogue<'_>, taint: Option<&Arc<Taint>>) -> Value {
         let mark = |mark: char| Value::from(mark.to_string());
         let mut variables = values::of(dialogue, taint);
-        variables.extend(self.tokens.iter().map(|(&name, text)| (name, Value::from(text.as_str()))));
+        variables
+            .extend(self.tokens.iter().map(|(&name, text)| (name, Value::from(text.as_str()))));
         variables.insert("__unix_time", Value::from(self.unix_time));
         if let Some(taint) = taint {
             variables.insert("__generation_open", mark(taint.generation_open));

@@ -55,7 +55,8 @@ pub(super) fn register(environment: &mut Environment<'_>) {
 fn compare(state: &mut State<'_, '_>, test: &str, operands: &[Value]) -> Result<bool, Error> {
     let taint = state.lookup(VARIABLE);
     let taint = taint.as_ref().and_then(|taint| taint.downcast_object_ref::<Taint>());
-    let read = |value: &Value| taint.map_or_else(|| value.clone(), |taint| taint.clean_value(value));
+    let read =
+        |value: &Value| taint.map_or_else(|| value.clone(), |taint| taint.clean_value(value));
     let operands: Vec<Value> = operands.iter().map(read).collect();
     state.perform_test(test, &operands)
 }
