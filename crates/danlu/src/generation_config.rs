@@ -58,7 +58,7 @@ impl GenerationConfig {
         }
     }
 
-    /// What a model folder says; nothing, if it has no such file.
+    /// What a model folder says; nothing, if it has no such file or is one file itself.
     ///
     /// # Errors
     /// When the file cannot be read or is not what it should be.

@@ -19,13 +19,16 @@
 //! **Deliberately absent:** arithmetic. What computes lies in the crates re-exported here.
 
 pub mod generation_config;
+mod gguf_vocabulary;
 pub mod heldout;
 pub mod machine;
 pub mod model_section;
 pub mod model_writer;
+pub mod opened;
 pub mod pipeline;
 pub mod recipe;
 pub mod run_report;
+pub mod verify;
 
 pub use danlu_data as data;
 pub use danlu_eval as eval;

@@ -41,6 +41,7 @@ enum Command {
     Generate(commands::generate::Args),
     Chat(commands::chat::Args),
     Score(commands::score::Args),
+    Verify(commands::verify::Args),
     Inspect(commands::inspect::Args),
     #[command(subcommand)]
     Bench(commands::bench::Command),
@@ -57,6 +58,7 @@ impl Command {
             Self::Generate(args) => commands::generate::run(&args),
             Self::Chat(args) => commands::chat::run(&args),
             Self::Score(args) => commands::score::run(&args),
+            Self::Verify(args) => commands::verify::run(&args),
             Self::Inspect(args) => commands::inspect::run(&args),
             Self::Bench(command) => commands::bench::run(&command),
             Self::Doctor(args) => commands::doctor::run(&args),

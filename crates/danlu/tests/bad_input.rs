@@ -244,7 +244,7 @@ fn questions_that_cannot_be_answered_are_refused() {
         (&["generate", &model, "--prompt", "a", "--temperature", "-1"], &["temperature"]),
         (&["generate", &model, "--prompt", "a", "--temperature", "NaN"], &["temperature"]),
         (&["generate", &model, "--prompt", "a", "--top-p", "0"], &["top_p"]),
-        (&["generate", &model, "--prompt", "a", "--top-k", "0"], &["top_k"]),
+        (&["generate", &model, "--prompt", "a", "--min-p", "2"], &["min_p"]),
         (&["score", &model, "--text", ""], &["empty"]),
         (&["score", &model, "--file", "/nowhere/text.txt"], &["/nowhere/text.txt"]),
         (&["tokenizer", "decode", &model, "999999"], &["999999"]),

@@ -10,6 +10,17 @@ pub enum Error {
     /// There is nothing to measure on.
     #[error("{0}")]
     Empty(String),
+    /// Two models of different vocabularies.
+    #[error(
+        "the models have vocabularies of {reference} and {other} tokens: they are not the same \
+         model in two forms"
+    )]
+    Incomparable {
+        /// Tokens of the reference.
+        reference: usize,
+        /// Tokens of the other.
+        other: usize,
+    },
     /// The compressor that is a yardstick failed.
     #[error("xz: {0}")]
     Xz(std::io::Error),

@@ -5,6 +5,7 @@
 //!
 //! **Invariant.** Measuring changes nothing: no function here takes a model to write to.
 
+pub mod agreement;
 mod config;
 mod error;
 pub mod order5;
@@ -12,6 +13,7 @@ pub mod report;
 pub mod score;
 pub mod yardsticks;
 
+pub use agreement::{Agreement, Tolerance, compare};
 pub use config::EvalConfig;
 pub use error::{Error, Result};
 pub use report::Report;

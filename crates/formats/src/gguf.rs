@@ -6,12 +6,14 @@
 //! metadata give (32 when they give none) and do not overlap.
 
 mod header;
+mod mix;
 mod value;
 mod write;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use self::mix::{MIXES, Mix, MixFacts};
 pub use self::value::{Array, Metadata, Value, ValueType};
 pub use self::write::Writer;
 

@@ -37,7 +37,10 @@ struct IndexJson {
 impl Index {
     /// Reads and checks the list; the files it names are not opened.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let source = Source::open(path)?;
+        Self::parse(path, &Source::open(path)?)
+    }
+
+    fn parse(path: &Path, source: &Source) -> Result<Self> {
         let damaged = |message| source.damaged("index", message);
         let json: IndexJson = serde_json::from_slice(source.as_slice())
             .map_err(|error| damaged(error.to_string()))?;
@@ -148,6 +151,58 @@ pub(crate) fn parts(file: &Path, gguf: &Gguf) -> Result<Vec<PathBuf>> {
         None => Ok(parts),
         Some(shard) => {
             Err(Error::MissingShard { index: file.display().to_string(), shard: shard.clone() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const INDEX: &str = r#"{"metadata": {"total_size": 64}, "weight_map": {
+        "layer.0.weight": "model-00001-of-00002.safetensors",
+        "layer.1.weight": "model-00002-of-00002.safetensors"}}"#;
+
+    #[test]
+    fn parts_are_told_by_their_names() {
+        assert_eq!(split_stem("a-b-00002-of-00003"), Some(("a-b", 2, 3)));
+        assert_eq!(split_stem("model"), None);
+        assert_eq!(split_stem("of-1"), None);
+        assert!(is_later_part(Path::new("x/m-00002-of-00002.gguf")));
+        assert!(!is_later_part(Path::new("x/m-00001-of-00002.gguf")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 50_000,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        /// A mutated list is refused or names files beside it.
+        #[test]
+        fn mutants_of_an_index_never_panic_or_leave_their_folder(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            kept in any::<prop::sample::Index>(),
+            cut in any::<bool>(),
+        ) {
+            let mut bytes = INDEX.as_bytes().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                // Among ASCII, so that most stay UTF-8.
+                bytes[at] = byte & 0x7f;
+            }
+            if cut {
+                bytes.truncate(kept.index(bytes.len()));
+            }
+            let path = Path::new("/models/x/model.safetensors.index.json");
+            if let Ok(index) = Index::parse(path, &Source::owned("index", bytes)) {
+                for shard in index.shards() {
+                    prop_assert_eq!(shard.parent(), path.parent());
+                }
+            }
         }
     }
 }

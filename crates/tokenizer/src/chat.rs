@@ -1,51 +1,9 @@
 //! A dialogue to ids, and the mask of what the assistant said.
 
-use serde::{Deserialize, Serialize};
-
-use crate::{ChatTemplate, Error, Origin, Result, Span, Tokenizer};
-
-/// Who speaks. Roles are a closed set because templates spell them as control text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Sets the scene.
-    System,
-    /// Asks.
-    User,
-    /// Answers; what is learned.
-    Assistant,
-    /// The result of a tool that the assistant called.
-    Tool,
-}
-
-impl Role {
-    /// The role as templates and files spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-        }
-    }
-}
-
-/// One turn of a dialogue. Unknown fields are refused rather than dropped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said.
-    pub content: String,
-}
-
-impl Message {
-    /// A turn of `role` that says `content`.
-    pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
-    }
-}
+use crate::message::Dialogue;
+use crate::pipeline::Place;
+use crate::spellings::{Spelled, Spellings};
+use crate::{ChatTemplate, Error, Message, Origin, Result, Span, Tokenizer};
 
 /// A dialogue as ids; made by [`encode_chat`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,8 +21,23 @@ impl ChatIds {
     }
 }
 
-/// Renders `messages` by `template` and encodes them. Control tokens come from the template's own
-/// text only; a message that spells one gets the characters it wrote.
+/// Renders `messages` by `template` and encodes them; see [`encode_dialogue`].
+///
+/// # Errors
+/// As [`encode_dialogue`].
+pub fn encode_chat(
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    messages: &[Message],
+    add_generation_prompt: bool,
+) -> Result<ChatIds> {
+    let dialogue = Dialogue { messages, add_generation_prompt, ..Dialogue::default() };
+    encode_dialogue(tokenizer, template, &dialogue)
+}
+
+/// Renders a dialogue by `template` and encodes it. Control tokens come from the template's own
+/// text only; a message that spells one gets the characters it wrote. The same holds for tokens
+/// that the vocabulary lets users write but this template uses as marks, such as `<think>`.
 ///
 /// Text is cut where control tokens stand and where the assistant begins or ends, so what a model
 /// sees in training is, token by token, what it sees when it answers.
@@ -72,58 +45,104 @@ impl ChatIds {
 /// # Errors
 /// When the template fails or refuses the dialogue, when the template and a message together spell
 /// a control token, or when the text cannot be encoded.
-pub fn encode_chat(
+pub fn encode_dialogue(
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
-    messages: &[Message],
-    add_generation_prompt: bool,
+    dialogue: &Dialogue<'_>,
 ) -> Result<ChatIds> {
-    let spans = template.render(messages, add_generation_prompt)?;
-    let mut chat = ChatIds::default();
+    let spans = template.render_dialogue(dialogue)?;
+    let marks = marks(tokenizer, template.source());
+    let mut encoder =
+        Encoder { tokenizer, marks, place: Place::Beginning, chat: ChatIds::default() };
     for turn in spans.chunk_by(|left, right| left.generated == right.generated) {
-        encode_turn(tokenizer, turn, &mut chat)?;
+        encoder.turn(turn)?;
     }
-    Ok(chat)
+    Ok(encoder.chat)
 }
 
-/// Encodes neighbouring spans that are all generated or all not.
-fn encode_turn(tokenizer: &Tokenizer, spans: &[Span], chat: &mut ChatIds) -> Result<()> {
-    let generated = spans.first().is_some_and(|span| span.generated);
-    let text: String = spans.iter().map(|span| span.text.as_str()).collect();
-    let mut plain_from = 0;
-    let mut searched_to = 0;
-    while let Some((start, token, id)) = next_control_token(tokenizer, &text, searched_to) {
-        let end = start + token.len();
-        match origin_of(spans, start, end) {
-            Some(Origin::Template) => {
-                chat.push(&tokenizer.encode(&text[plain_from..start])?, generated);
-                chat.push(&[id], generated);
-                (plain_from, searched_to) = (end, end);
-            }
-            Some(Origin::Content) => searched_to = start + 1,
-            None => {
-                let found = "a message and the template together spell a control token";
-                return Err(Error::OriginLost(found));
+/// The control tokens, and the other added tokens that the template spells. White space is no mark.
+fn marks(tokenizer: &Tokenizer, template: &str) -> Spellings {
+    let ordinary = |token: &&crate::token_table::AddedToken| {
+        !token.special && !token.content.trim().is_empty()
+    };
+    let candidates = Spellings::new(tokenizer.added().iter().filter(ordinary).cloned());
+    let mut used = Vec::new();
+    let mut from = 0;
+    while let Some(found) = candidates.find(template, from) {
+        used.push(found.token.clone());
+        from = found.end();
+    }
+    Spellings::new(tokenizer.added().iter().filter(|token| token.special).cloned().chain(used))
+}
+
+struct Encoder<'a> {
+    tokenizer: &'a Tokenizer,
+    marks: Spellings,
+    place: Place,
+    chat: ChatIds,
+}
+
+impl Encoder<'_> {
+    /// Encodes neighbouring spans that are all generated or all not.
+    fn turn(&mut self, spans: &[Span]) -> Result<()> {
+        let generated = spans.first().is_some_and(|span| span.generated);
+        let text: String = spans.iter().map(|span| span.text.as_str()).collect();
+        let marks = std::mem::take(&mut self.marks);
+        let mut plain_from = 0;
+        let mut searched_to = 0;
+        while let Some(found) = marks.find(&text, searched_to) {
+            match origin_of(spans, found.start, found.end()) {
+                Some(Origin::Template) => {
+                    let (start, end) = swallow(&found, &text, plain_from);
+                    self.plain(&text[plain_from..start], generated)?;
+                    self.chat.push(&[found.token.id], generated);
+                    self.place = Place::AfterControl;
+                    (plain_from, searched_to) = (end, end);
+                }
+                Some(Origin::Content) => {
+                    searched_to = after_first(&text, found.start);
+                    if !found.token.special {
+                        // The vocabulary itself would find it: the text is torn inside it.
+                        self.plain(&text[plain_from..searched_to], generated)?;
+                        plain_from = searched_to;
+                    }
+                }
+                None => {
+                    let found = "a message and the template together spell a control token";
+                    return Err(Error::OriginLost(found));
+                }
             }
         }
+        self.plain(&text[plain_from..], generated)?;
+        self.marks = marks;
+        Ok(())
     }
-    chat.push(&tokenizer.encode(&text[plain_from..])?, generated);
-    Ok(())
+
+    fn plain(&mut self, text: &str, generated: bool) -> Result<()> {
+        if !text.is_empty() {
+            let ids = self.tokenizer.encode_at(text, self.place)?;
+            self.chat.push(&ids, generated);
+            self.place = Place::Inside;
+        }
+        Ok(())
+    }
 }
 
-/// The first spelling of a control token at or after byte `from`, the longest where several start.
-fn next_control_token<'a>(
-    tokenizer: &'a Tokenizer,
-    text: &str,
-    mut from: usize,
-) -> Option<(usize, &'a str, u32)> {
-    while !text.is_char_boundary(from) {
-        from += 1;
+/// What a token takes of `text` with the white space that it swallows, from byte `from` on.
+fn swallow(found: &Spelled<'_>, text: &str, from: usize) -> (usize, usize) {
+    let (mut start, mut end) = (found.start, found.end());
+    if found.token.lstrip {
+        start = from + text[from..start].trim_end().len();
     }
-    let found = tokenizer.specials().iter().filter_map(|(token, &id)| {
-        text[from..].find(token.as_str()).map(|start| (from + start, token.as_str(), id))
-    });
-    found.min_by_key(|&(start, token, _)| (start, std::cmp::Reverse(token.len())))
+    if found.token.rstrip {
+        end = text.len() - text[end..].trim_start().len();
+    }
+    (start, end)
+}
+
+/// The byte after the character that starts at byte `start`.
+fn after_first(text: &str, start: usize) -> usize {
+    start + text[start..].chars().next().map_or(1, char::len_utf8)
 }
 
 /// Who wrote bytes `start..end` of the joined spans; `None` when both did.

@@ -19,8 +19,16 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Nothing that is known to be a vocabulary is there.
+    #[error("no vocabulary in {path}; looked for {looked_for}")]
+    NothingFound {
+        /// The file or folder.
+        path: PathBuf,
+        /// The names that would have been read.
+        looked_for: String,
+    },
     /// The bytes are not a tokenizer that can be used here.
-    #[error("not a usable tokenizer.json: {0}")]
+    #[error("not a usable tokenizer: {0}")]
     NotATokenizer(String),
     /// A control token would come out of ordinary text.
     #[error(

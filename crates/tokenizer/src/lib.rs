@@ -1,7 +1,7 @@
 //! Text to ids and back: vocabularies, their training, and chat templates.
 //!
 //! In reading order:
-//! 1. [`Tokenizer`] loads a `tokenizer.json`, encodes, decodes and streams;
+//! 1. [`Tokenizer`] opens a vocabulary in any of the layouts in use, encodes, decodes and streams;
 //! 2. [`train`] learns a byte-level vocabulary from text, the same bytes on every run;
 //! 3. [`ChatTemplate`] renders a dialogue to [`Span`]s that remember who wrote each character;
 //! 4. [`encode_chat`] turns a dialogue into ids and the mask of what the assistant said.
@@ -11,20 +11,31 @@
 //!
 //! Deliberately absent: tensors, files other than the one asked for, and any network.
 
+mod base64;
 mod byte_alphabet;
+mod charsmap;
 mod chat;
+mod decoding;
 mod error;
 mod merges;
+mod message;
+mod pipeline;
 mod report;
+mod roles;
 mod scan;
+mod sources;
+mod spellings;
 mod stream;
 mod template;
+mod token_table;
 mod tokenizer;
 mod train;
 
-pub use chat::{ChatIds, Message, Role, encode_chat};
+pub use chat::{ChatIds, encode_chat, encode_dialogue};
 pub use error::{Error, Result};
+pub use message::{Dialogue, FunctionCall, Message, Role, ToolCall, ToolKind};
 pub use report::{Share, TokenizerReport, is_han};
+pub use sources::gguf::GgufVocabulary;
 pub use stream::StreamDecoder;
 pub use template::{ChatTemplate, Origin, Span};
 pub use tokenizer::Tokenizer;

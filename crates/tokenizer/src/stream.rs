@@ -1,8 +1,9 @@
 //! Ids to text while they are produced: only complete characters are given out.
 //!
-//! Tokens of a byte-level vocabulary may end in the middle of a character (a Chinese character is
+//! Tokens may end in the middle of a character (a Chinese character is
 //! three bytes). Whatever is given out, joined, equals the whole decode.
 
+use crate::tokenizer::drop_leading;
 use crate::{Error, Result, Tokenizer};
 
 /// Decodes a stream of ids; made by [`Tokenizer::stream`].
@@ -10,11 +11,13 @@ pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,
     /// The start of a character that is not complete yet: at most 3 bytes between calls.
     pending: Vec<u8>,
+    /// Spaces still to be dropped, where the vocabulary begins each text with one.
+    drop_spaces: usize,
 }
 
 impl<'a> StreamDecoder<'a> {
     pub(crate) fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self { tokenizer, pending: Vec::new() }
+        Self { tokenizer, pending: Vec::new(), drop_spaces: tokenizer.leading_spaces() }
     }
 
     /// Takes the next id and returns the characters that are complete with it; often empty.
@@ -28,7 +31,7 @@ impl<'a> StreamDecoder<'a> {
             .token_bytes(id)
             .ok_or(Error::UnknownId { id, vocab_size: self.tokenizer.vocab_size() })?;
         if !self.tokenizer.is_special(id) {
-            self.pending.extend_from_slice(bytes);
+            self.pending.extend_from_slice(drop_leading(bytes, &mut self.drop_spaces));
         }
         let complete = self.pending.len() - incomplete_tail(&self.pending);
         let text = String::from_utf8_lossy(&self.pending[..complete]).into_owned();

@@ -1,26 +1,27 @@
 //! A vocabulary in use: text to ids and back.
 //!
-//! The file is the common `tokenizer.json`; the encoding itself is the `tokenizers` library. Two
-//! views of one vocabulary are kept: one that cannot produce control tokens, for everything people
-//! and documents wrote, and one that can, for templates.
+//! Whatever file a vocabulary comes from, it becomes the pipeline that the common `tokenizer.json`
+//! describes, and the `tokenizers` library runs it. It is used in views: one that cannot produce
+//! control tokens, for everything people and documents wrote, and one that can, for templates.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
-use tokenizers::Tokenizer as Library;
 
-use crate::byte_alphabet::unspell;
-use crate::scan::scan;
-use crate::{
-    END_OF_TEXT, Error, Result, StreamDecoder, TURN_END, TokenizerReport, template::ChatTemplate,
-};
+use crate::decoding::Decoding;
+use crate::pipeline::{Pipeline, Place, Views, expect_ids};
+use crate::roles::Roles;
+use crate::scan::{Unknown, scan};
+use crate::spellings::Spellings;
+use crate::token_table::{AddedToken, TokenTable};
+use crate::{Error, Result, StreamDecoder, TokenizerReport, template::ChatTemplate};
 
 /// A larger file is refused before it is parsed.
-const MAX_FILE_BYTES: usize = 256 << 20;
+pub(crate) const MAX_FILE_BYTES: usize = 256 << 20;
 
-/// A byte-level vocabulary: text to ids and back.
+/// A vocabulary: text to ids and back.
 ///
 /// ```
 /// use danlu_tokenizer::{TokenizerConfig, train};
@@ -34,111 +35,120 @@ const MAX_FILE_BYTES: usize = 256 << 20;
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<Inner>,
+    roles: Arc<Roles>,
 }
 
 struct Inner {
-    plain: Library,
-    control: Library,
-    json: Vec<u8>,
-    hash: String,
-    /// Bytes of every id; `None` where the file leaves a gap.
-    bytes: Vec<Option<Box<[u8]>>>,
-    specials: BTreeMap<String, u32>,
-    is_special: Vec<bool>,
+    views: Views,
+    table: TokenTable,
+    decoding: Decoding,
+    /// Spellings of the control tokens.
+    controls: Spellings,
+    /// The token for text that the vocabulary cannot spell.
+    unknown: Option<u32>,
+    /// Control tokens before and after a text, where the file asks for them.
+    frame: (Vec<u32>, Vec<u32>),
+    written: OnceLock<(Vec<u8>, String)>,
 }
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Tokenizer({} tokens, sha256 {})", self.vocab_size(), self.hash())
+        write!(out, "Tokenizer({} tokens)", self.vocab_size())
     }
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`.
+    /// Reads a `tokenizer.json` and nothing beside it; [`Tokenizer::open`] reads whole folders.
     ///
     /// # Errors
-    /// When the file cannot be read or is not a usable byte-level tokenizer.
+    /// When the file cannot be read or is not a usable tokenizer.
     pub fn load(path: &Path) -> Result<Self> {
-        let read = |source| Error::File { action: "read", path: path.to_owned(), source };
-        Self::from_json(&std::fs::read(path).map_err(read)?)
+        Self::from_json(&crate::sources::read(path)?)
     }
 
     /// Parses the bytes of a `tokenizer.json`.
     ///
     /// # Errors
-    /// When the bytes are not a byte-level tokenizer, or when plain text can spell one of its
-    /// control tokens.
+    /// When the bytes are not a tokenizer that can be used here; the message names the part.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         if json.len() > MAX_FILE_BYTES {
             let found = format!("{} bytes, more than {MAX_FILE_BYTES}", json.len());
             return Err(Error::NotATokenizer(found));
         }
-        let added = scan(json)?;
-        let library =
-            Library::from_bytes(json).map_err(|error| Error::NotATokenizer(error.to_string()))?;
-        // The library numbers added tokens itself where the file's numbers leave a gap.
-        for (token, id) in added {
-            if library.token_to_id(&token) != Some(id) {
-                let found = format!("added token {token:?} cannot have id {id}");
-                return Err(Error::NotATokenizer(found));
-            }
-        }
-        Self::from_library(library)
+        let scanned = scan(json)?;
+        let pipeline: Pipeline = serde_json::from_slice(json)
+            .map_err(|error| Error::NotATokenizer(error.to_string()))?;
+        expect_ids(&pipeline, scanned.added.iter().map(|(token, id)| (token.as_str(), *id)))?;
+        let unknown = match scanned.unknown {
+            Unknown::Absent => None,
+            Unknown::Id(id) => Some(id),
+            Unknown::Token(token) => pipeline.token_to_id(&token),
+        };
+        Self::from_pipeline(pipeline, unknown)
     }
 
-    pub(crate) fn from_library(mut control: Library) -> Result<Self> {
-        control.set_encode_special_tokens(false);
-        let usable = |error: tokenizers::Error| Error::NotATokenizer(error.to_string());
-        control.with_truncation(None).map_err(usable)?.with_padding(None);
-        let json = control.to_string(true).map_err(usable)?.into_bytes();
-        let mut plain = control.clone();
-        plain.set_encode_special_tokens(true);
-
-        let (bytes, specials) = token_table(&control)?;
-        let mut is_special = vec![false; bytes.len()];
-        for &id in specials.values() {
-            is_special[id as usize] = true;
-        }
-        let hash = Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect();
-        let inner = Inner { plain, control, json, hash, bytes, specials, is_special };
-        let tokenizer = Self { inner: Arc::new(inner) };
-        tokenizer.refuse_forgeable_tokens()?;
-        Ok(tokenizer)
+    pub(crate) fn from_pipeline(pipeline: Pipeline, unknown: Option<u32>) -> Result<Self> {
+        let unreadable = |error: serde_json::Error| Error::NotATokenizer(error.to_string());
+        let decoder = serde_json::to_value(pipeline.get_decoder()).map_err(unreadable)?;
+        let decoding = Decoding::read(&decoder)?;
+        let views = Views::new(pipeline)?;
+        let table = TokenTable::new(&views.control, &decoding)?;
+        let frame = frame(&views.control)?;
+        let specials = table.added.iter().filter(|token| token.special).cloned();
+        let controls = Spellings::new(specials);
+        let roles = Arc::new(Roles::by_convention(&table));
+        let written = OnceLock::new();
+        let inner = Inner { views, table, decoding, controls, unknown, frame, written };
+        Ok(Self { inner: Arc::new(inner), roles })
     }
 
-    fn refuse_forgeable_tokens(&self) -> Result<()> {
-        for token in self.inner.specials.keys() {
-            if self.encode(token)?.iter().any(|&id| self.is_special(id)) {
-                return Err(Error::ForgeableToken { token: token.clone() });
-            }
-        }
-        Ok(())
+    /// The same vocabulary with roles from elsewhere, and with the known ends of answers.
+    pub(crate) fn with_completed_roles(mut self, mut roles: Roles) -> Self {
+        roles.complete_stop(&self.inner.table);
+        self.roles = Arc::new(roles);
+        self
+    }
+
+    fn written(&self) -> &(Vec<u8>, String) {
+        self.inner.written.get_or_init(|| {
+            let json = match self.inner.views.control.to_string(true) {
+                Ok(json) => json.into_bytes(),
+                Err(error) => unreachable!("what was read can be written: {error}"),
+            };
+            let hash = Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect();
+            (json, hash)
+        })
     }
 
     /// The canonical bytes of `tokenizer.json`: equal for equal vocabularies, however the file that
     /// they came from was formatted.
     pub fn json(&self) -> &[u8] {
-        &self.inner.json
+        &self.written().0
     }
 
     /// SHA-256 of [`Tokenizer::json`] in hexadecimal. Token shards and checkpoints carry it.
     pub fn hash(&self) -> &str {
-        &self.inner.hash
+        &self.written().1
     }
 
     /// The files that let other programs open the vocabulary and its chat template, as
     /// `(name, bytes)`: `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`.
     pub fn files(&self, template: &ChatTemplate) -> Vec<(&'static str, Vec<u8>)> {
-        let config = serde_json::json!({
+        let spelling = |id: Option<u32>| id.and_then(|id| self.token(id));
+        let adds_bos = self.bos().is_some_and(|bos| self.text_start().contains(&bos));
+        let mut config = serde_json::json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": self.bos().map(|_| END_OF_TEXT),
-            "eos_token": self.eos().map(|_| END_OF_TEXT),
-            "pad_token": self.eos().map(|_| END_OF_TEXT),
+            "bos_token": spelling(self.bos()),
+            "eos_token": spelling(self.eos()),
+            "pad_token": spelling(self.roles.padding.or(self.eos())),
             "clean_up_tokenization_spaces": false,
-            "add_bos_token": false,
+            "add_bos_token": adds_bos,
         });
+        if let Some(unknown) = spelling(self.inner.unknown) {
+            config["unk_token"] = unknown.into();
+        }
         vec![
-            ("tokenizer.json", self.inner.json.clone()),
+            ("tokenizer.json", self.json().to_vec()),
             ("tokenizer_config.json", format!("{config:#}\n").into_bytes()),
             ("chat_template.jinja", template.source().as_bytes().to_vec()),
         ]
@@ -149,7 +159,13 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Encode`] when the tokenizer's own rules fail on the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        encode_with(&self.inner.plain, text)
+        self.encode_at(text, Place::Beginning)
+    }
+
+    /// Ids of text that stands at `place`.
+    pub(crate) fn encode_at(&self, text: &str, place: Place) -> Result<Vec<u32>> {
+        let ids = encode_with(self.inner.views.plain(place), text)?;
+        if self.forged(&ids).is_none() { Ok(ids) } else { self.encode_torn(text, place) }
     }
 
     /// Ids of many texts, in their order, on all threads; the same ids as [`Tokenizer::encode`].
@@ -159,10 +175,58 @@ impl Tokenizer {
     pub fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
         let encodings = self
             .inner
-            .plain
+            .views
+            .plain(Place::Beginning)
             .encode_batch_fast(texts.to_vec(), false)
             .map_err(|error| Error::Encode(error.to_string()))?;
-        Ok(encodings.into_iter().map(|encoding| encoding.get_ids().to_vec()).collect())
+        let mut batch = Vec::with_capacity(texts.len());
+        for (encoding, text) in encodings.into_iter().zip(texts) {
+            let ids = encoding.get_ids();
+            batch.push(match self.forged(ids) {
+                None => ids.to_vec(),
+                Some(_) => self.encode_torn(text, Place::Beginning)?,
+            });
+        }
+        Ok(batch)
+    }
+
+    /// A control token among the ids of ordinary text, if there is one. The token for what the
+    /// vocabulary cannot spell is no forgery.
+    fn forged(&self, ids: &[u32]) -> Option<u32> {
+        let unknown = self.inner.unknown;
+        ids.iter().copied().find(|&id| self.is_special(id) && Some(id) != unknown)
+    }
+
+    /// Ids of a text whose characters the vocabulary itself, not only its list of control tokens,
+    /// would read as a control token: the text is torn inside each such spelling, and where that
+    /// is not enough, between all its characters.
+    fn encode_torn(&self, text: &str, place: Place) -> Result<Vec<u32>> {
+        let mut tears = Vec::new();
+        let mut from = 0;
+        while let Some(found) = self.inner.controls.find(text, from) {
+            from = found.start + text[found.start..].chars().next().map_or(1, char::len_utf8);
+            tears.push(from);
+        }
+        let everywhere = text.char_indices().skip(1).map(|(start, _)| start).collect();
+        let mut forged = None;
+        for tears in [tears, everywhere] {
+            let ids = self.encode_pieces(text, &tears, place)?;
+            forged = self.forged(&ids);
+            if forged.is_none() {
+                return Ok(ids);
+            }
+        }
+        let token = forged.and_then(|id| self.token(id)).unwrap_or_default();
+        Err(Error::ForgeableToken { token })
+    }
+
+    fn encode_pieces(&self, text: &str, tears: &[usize], place: Place) -> Result<Vec<u32>> {
+        let (mut ids, mut start, mut place) = (Vec::new(), 0, place);
+        for &end in tears.iter().chain([&text.len()]) {
+            ids.extend(encode_with(self.inner.views.plain(place), &text[start..end])?);
+            (start, place) = (end, Place::Inside);
+        }
+        Ok(ids)
     }
 
     /// Ids of `text` where the spelling of a control token *is* the control token. For text that
@@ -171,7 +235,18 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Encode`] when the tokenizer's own rules fail on the text.
     pub fn encode_with_specials(&self, text: &str) -> Result<Vec<u32>> {
-        encode_with(&self.inner.control, text)
+        encode_with(&self.inner.views.control, text)
+    }
+
+    /// The control tokens that the file puts before a text, such as the token that begins it.
+    /// [`Tokenizer::encode`] leaves them out: chat templates spell them themselves.
+    pub fn text_start(&self) -> &[u32] {
+        &self.inner.frame.0
+    }
+
+    /// The control tokens that the file puts after a text.
+    pub fn text_end(&self) -> &[u32] {
+        &self.inner.frame.1
     }
 
     /// The text of `ids` without control tokens. Bytes that are not UTF-8 become U+FFFD.
@@ -192,14 +267,20 @@ impl Tokenizer {
 
     fn join(&self, ids: &[u32], keep: impl Fn(u32) -> bool) -> Result<String> {
         let mut text = Vec::with_capacity(ids.len() * 4);
+        let mut drop_spaces = self.leading_spaces();
         for &id in ids {
             let unknown = Error::UnknownId { id, vocab_size: self.vocab_size() };
             let bytes = self.token_bytes(id).ok_or(unknown)?;
             if keep(id) {
-                text.extend_from_slice(bytes);
+                text.extend_from_slice(drop_leading(bytes, &mut drop_spaces));
             }
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Spaces that decoding drops at the beginning of a text, where there are any.
+    pub(crate) fn leading_spaces(&self) -> usize {
+        self.inner.decoding.drop_spaces
     }
 
     /// A decoder that takes one id at a time and gives out complete characters.
@@ -207,45 +288,80 @@ impl Tokenizer {
         StreamDecoder::new(self)
     }
 
-    /// The bytes that `id` stands for; for a control token, its spelling.
+    /// The bytes that `id` stands for inside a text; for a control token, its spelling.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
-        self.inner.bytes.get(id as usize)?.as_deref()
+        self.inner.table.get(id)
     }
 
     /// One more than the largest id: the rows that an embedding needs.
     pub fn vocab_size(&self) -> usize {
-        self.inner.bytes.len()
+        self.inner.table.len()
     }
 
     /// The id of a token given as the file spells it (`<|im_end|>`, `Ġthe`).
     pub fn id_of(&self, token: &str) -> Option<u32> {
-        self.inner.control.token_to_id(token)
+        self.inner.views.control.token_to_id(token)
+    }
+
+    /// The token of an id as the file spells it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.views.control.id_to_token(id)
     }
 
     /// True for control tokens.
     pub fn is_special(&self, id: u32) -> bool {
-        self.inner.is_special.get(id as usize).copied().unwrap_or(false)
+        self.inner.table.is_special(id)
     }
 
     /// The control tokens and their ids.
     pub fn specials(&self) -> &BTreeMap<String, u32> {
-        &self.inner.specials
+        &self.inner.table.specials
     }
 
-    /// The token that a text may start with: [`END_OF_TEXT`], as it separates documents.
+    /// Every token that is found in text before the vocabulary's own rules are asked.
+    pub(crate) fn added(&self) -> &[AddedToken] {
+        &self.inner.table.added
+    }
+
+    pub(crate) fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    pub(crate) fn unknown(&self) -> Option<u32> {
+        self.inner.unknown
+    }
+
+    /// The token that a text may start with.
     pub fn bos(&self) -> Option<u32> {
-        self.eos()
+        self.roles.bos
     }
 
-    /// The token that ends a document: [`END_OF_TEXT`].
+    /// The token that ends a document.
     pub fn eos(&self) -> Option<u32> {
-        self.inner.specials.get(END_OF_TEXT).copied()
+        self.roles.eos
     }
 
-    /// The tokens that end an answer: the turn's end and the document's end, where they exist.
+    /// The tokens that end an answer: what the files say, the turn's end and the document's end.
     pub fn stop_ids(&self) -> Vec<u32> {
-        let find = |token: &&str| self.inner.specials.get(*token).copied();
-        [TURN_END, END_OF_TEXT].iter().filter_map(find).collect()
+        self.roles.stop.clone()
+    }
+
+    /// The chat template that came with the vocabulary, told the tokens that it may print.
+    ///
+    /// # Errors
+    /// [`Error::TemplateSyntax`] when there is one and it does not parse.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        let Some(source) = self.roles.template.as_deref() else { return Ok(None) };
+        let mut template = ChatTemplate::new(source)?;
+        for (name, id) in [
+            ("bos_token", self.bos()),
+            ("eos_token", self.eos()),
+            ("pad_token", self.roles.padding),
+            ("unk_token", self.unknown()),
+        ] {
+            template = template.with_token(name, id.and_then(|id| self.token(id)));
+        }
+        Ok(Some(template))
     }
 
     /// How well the vocabulary fits `texts`: bytes a token for Chinese and other lines.
@@ -257,35 +373,35 @@ impl Tokenizer {
     }
 }
 
-fn encode_with(library: &Library, text: &str) -> Result<Vec<u32>> {
+fn encode_with(pipeline: &Pipeline, text: &str) -> Result<Vec<u32>> {
     let encoding =
-        library.encode_fast(text, false).map_err(|error| Error::Encode(error.to_string()))?;
+        pipeline.encode_fast(text, false).map_err(|error| Error::Encode(error.to_string()))?;
     Ok(encoding.get_ids().to_vec())
 }
 
-type TokenTable = (Vec<Option<Box<[u8]>>>, BTreeMap<String, u32>);
+/// The control tokens that the pipeline puts before and after a text.
+fn frame(control: &Pipeline) -> Result<(Vec<u32>, Vec<u32>)> {
+    let failed = |error: tokenizers::Error| Error::NotATokenizer(error.to_string());
+    let plain = control.encode_fast("a", false).map_err(failed)?;
+    let framed = control.encode_fast("a", true).map_err(failed)?;
+    let (plain, framed) = (plain.get_ids(), framed.get_ids());
+    let inside = (0..=framed.len().saturating_sub(plain.len()))
+        .find(|&start| framed[start..].starts_with(plain));
+    Ok(match inside {
+        Some(start) => (framed[..start].to_vec(), framed[start + plain.len()..].to_vec()),
+        None => (Vec::new(), Vec::new()),
+    })
+}
 
-/// The bytes of every id, and the control tokens.
-fn token_table(library: &Library) -> Result<TokenTable> {
-    let mut tokens: Vec<(String, u32)> = library.get_vocab(true).into_iter().collect();
-    tokens.sort_unstable_by_key(|&(_, id)| id);
-    // The scan has bounded all ids, so the table is bounded too.
-    let size = tokens.last().map_or(0, |&(_, id)| id as usize + 1);
-    let mut bytes = vec![None; size];
-    let mut specials = BTreeMap::new();
-    let added = library.get_added_tokens_decoder();
-    for (token, id) in tokens {
-        let of_token = match added.get(&id) {
-            Some(added) => {
-                if added.special {
-                    specials.insert(added.content.clone(), id);
-                }
-                Some(added.content.clone().into_bytes())
-            }
-            None => unspell(&token),
-        };
-        let not_bytes = || Error::NotATokenizer(format!("token {id} ({token:?}) spells no bytes"));
-        bytes[id as usize] = Some(of_token.ok_or_else(not_bytes)?.into_boxed_slice());
+/// `bytes` without the spaces that are still to be dropped.
+pub(crate) fn drop_leading<'a>(bytes: &'a [u8], drop_spaces: &mut usize) -> &'a [u8] {
+    let mut rest = bytes;
+    while *drop_spaces > 0 {
+        match rest.split_first() {
+            Some((b' ', after)) => (rest, *drop_spaces) = (after, *drop_spaces - 1),
+            Some(_) => *drop_spaces = 0,
+            None => break,
+        }
     }
-    Ok((bytes, specials))
+    rest
 }

@@ -17,10 +17,11 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::utils::SysRegex;
-use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer as Library};
+use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use crate::byte_alphabet::spell;
 use crate::merges::{FIRST_BYTE_ID, Merges, learn};
+use crate::pipeline::{Pipeline, SharedModel};
 use crate::{Error, Result, SPECIAL_TOKENS, Tokenizer};
 
 /// How text is cut before merges are learned and applied; stored in `tokenizer.json`.
@@ -125,10 +126,10 @@ fn assemble(merges: &Merges) -> Result<Tokenizer> {
     let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(failed)?;
     let bytes = ByteLevel::new(false, false, false);
     let steps: Vec<PreTokenizerWrapper> = vec![split.into(), bytes.into()];
-    let mut library = Library::new(model);
-    library.with_pre_tokenizer(Some(Sequence::new(steps)));
-    library.with_decoder(Some(bytes));
+    let mut pipeline = Pipeline::new(SharedModel::new(model));
+    pipeline.with_pre_tokenizer(Some(Sequence::new(steps)));
+    pipeline.with_decoder(Some(bytes));
     let control = SPECIAL_TOKENS.iter().map(|&token| AddedToken::from(token, true));
-    library.add_special_tokens(control).map_err(failed)?;
-    Tokenizer::from_library(library)
+    pipeline.add_special_tokens(control).map_err(failed)?;
+    Tokenizer::from_pipeline(pipeline, None)
 }

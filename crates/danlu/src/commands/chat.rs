@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use danlu::pipeline::model_folder::Opened;
+use danlu::opened::Opened;
 use danlu_infer::{Engine, EngineOptions, FinishReason, Limits, Request};
 use danlu_tokenizer::{ChatTemplate, Message, Role, encode_chat};
 use serde_json::json;
@@ -44,8 +44,9 @@ pub fn run(args: &Args) -> Result<()> {
     let opened = using::open(&args.model.model)?;
     let Some(template) = opened.template.clone() else {
         anyhow::bail!(
-            "{} has no chat_template.jinja, so it was not taught to talk; use danlu generate",
-            args.model.model.display()
+            "{} has no chat template (chat_template.jinja, or one in tokenizer_config.json or in a \
+             GGUF file), so it was not taught to talk; use danlu generate",
+            args.model.model
         );
     };
     let cancel = Arc::new(AtomicBool::new(false));

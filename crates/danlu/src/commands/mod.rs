@@ -11,3 +11,4 @@ pub mod score;
 pub mod tokenizer;
 pub mod train;
 mod using;
+pub mod verify;

@@ -1,19 +1,21 @@
 //! What every command that uses a model shares: opening it, and how answers are chosen.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use danlu::generation_config::GenerationConfig;
 use danlu::machine;
-use danlu::pipeline::model_folder::{self, Opened};
+use danlu::opened::Opened;
 use danlu_infer::Sampling;
+use danlu_models::BuildOptions;
 use danlu_tensor::{Device, Precision};
 
-/// A model and how to choose its words.
+/// Which model.
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// Folder of the model, as `danlu run` leaves it in runs/NAME/model
-    pub model: PathBuf,
+    /// A model folder (as `danlu run` leaves it in runs/NAME/model, or as published), a .gguf file,
+    /// or the name of a published model in the hub's local cache
+    pub model: String,
 }
 
 /// How each token is chosen.
@@ -58,15 +60,14 @@ impl SamplingArgs {
     }
 }
 
-/// Opens a model folder to compute in f32, the precision its weights are kept in.
-pub fn open(folder: &Path) -> Result<Opened> {
-    ensure!(
-        folder.is_dir(),
-        "{} is no folder; a model is a folder with config.json, model.safetensors and \
-         tokenizer.json, such as runs/quickstart/model after `danlu run recipes/quickstart.toml`",
-        folder.display()
-    );
-    let device = Device::cpu(machine::threads()?)?;
-    model_folder::open(folder, &device, Precision::F32)
-        .with_context(|| format!("cannot open the model {}", folder.display()))
+/// Opens a model to use it: in f32, the precision its weights are kept in.
+pub fn open(model: &str) -> Result<Opened> {
+    let options = BuildOptions::trainable(Device::cpu(machine::threads()?)?, Precision::F32);
+    Opened::open(model, &options).with_context(|| match Path::new(model).exists() {
+        true => format!("cannot open the model {model}"),
+        false => format!(
+            "there is no model {model}; `danlu run recipes/quickstart.toml` makes one in \
+             runs/quickstart/model"
+        ),
+    })
 }

@@ -11,17 +11,17 @@ use danlu_data::{CLEAN_FILE, HELDOUT_FILE, read_documents};
 use danlu_eval::report::{Sample, Score};
 use danlu_eval::{Surprise, Yardsticks};
 use danlu_infer::{Engine, EngineOptions, Limits, Request};
-use danlu_models::CausalLm;
+use danlu_models::{BuildOptions, CausalLm};
 use danlu_tensor::Device;
 use danlu_tokenizer::{Message, Role, encode_chat};
 use serde_json::json;
 
-use super::model_folder::{self, Opened};
 use super::stage::Inputs;
 use super::train_stage::{METRICS_FILE, MODEL_FOLDER};
 use super::{Outcome, Run, Stage, Watch, pretrain, sft};
 use crate::heldout::{Heldout, is_chinese};
 use crate::model_writer::write_model;
+use crate::opened::Opened;
 use crate::run_report;
 
 pub(super) const STAGE: Stage = Stage {
@@ -53,13 +53,14 @@ fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
     let Device::Cpu(cpu) = &run.device;
     let last = run.recipe.sft.as_ref().unwrap_or(&run.recipe.pretrain);
     let precision = last.precision.resolve(cpu.simd);
-    let opened = model_folder::open(&trained(run), &run.device, precision)?;
+    let options = BuildOptions::trainable(run.device.clone(), precision);
+    let opened = Opened::open_path(&trained(run), &options)?;
     let path = run.paths.data().join(HELDOUT_FILE);
     let heldout = Heldout::read(&path, &opened.tokenizer)?;
     let mut scores = Vec::new();
     if run.recipe.sft.is_some() {
         let folder = run.paths.training(pretrain::NAME).join(MODEL_FOLDER);
-        let before = model_folder::open(&folder, &run.device, precision)?;
+        let before = Opened::open_path(&folder, &options)?;
         scores.extend(score(&heldout, before.model.as_ref(), AFTER_PRETRAINING)?);
     }
     scores.extend(score(&heldout, opened.model.as_ref(), FINISHED)?);

@@ -27,7 +27,7 @@ impl<W: Write> Writer<W> {
         let alignment = match metadata.get(ALIGNMENT_KEY) {
             Some(Value::U32(alignment)) if alignment.is_power_of_two() => *alignment as usize,
             None => ALIGNMENT_DEFAULT,
-            Some(other) => return Err(unwritable(format!("`{ALIGNMENT_KEY}` = {other:?}"))),
+            Some(other) => return Err(unwritable(&format!("`{ALIGNMENT_KEY}` = {other:?}"))),
         };
         let mut header = MAGIC.to_vec();
         header.extend(VERSION.to_le_bytes());
@@ -72,10 +72,10 @@ impl<W: Write> Writer<W> {
 fn write_line(entry: &TensorEntry, offset: u64, out: &mut Vec<u8>) -> Result<()> {
     let TensorEntry { name, element, shape } = entry;
     let Some(ggml_type) = header::ggml_type(*element) else {
-        return Err(unwritable(format!("tensor `{name}` of type {element}")));
+        return Err(unwritable(&format!("tensor `{name}` of type {element}")));
     };
     if shape.len() > header::DIMENSIONS_MAX {
-        return Err(unwritable(format!("tensor `{name}` of shape {shape:?}")));
+        return Err(unwritable(&format!("tensor `{name}` of shape {shape:?}")));
     }
     write_str(name, out);
     out.extend((shape.len() as u32).to_le_bytes());
@@ -85,7 +85,7 @@ fn write_line(entry: &TensorEntry, offset: u64, out: &mut Vec<u8>) -> Result<()>
     Ok(())
 }
 
-fn unwritable(found: String) -> Error {
+fn unwritable(found: &str) -> Error {
     Error::Unsupported {
         file: "the GGUF to be written".to_owned(),
         found: format!("{found} does not exist in this format"),

@@ -1,6 +1,6 @@
 //! The table of contents of a zip archive whose entries are stored, not compressed
-//! (<https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>). Nothing is unpacked: an entry is
-//! a range of the file.
+//! (<https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>). Nothing is unpacked: an entry
+//! is a range of the file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

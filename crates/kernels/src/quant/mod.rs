@@ -20,10 +20,12 @@ mod q5_0;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod search;
+mod super_block;
 
 pub use iq4::IQ4_VALUES;
 pub use matrix::{QuantMatrix, ShapeError, SharedBytes};
-pub use plain::{bf16_to_f32, f16_to_f32};
+pub use plain::{bf16_to_f32, f16_to_f32, f32_to_f16};
 pub use q3_k::unpack_scales as unpack_scales_q3_k;
 pub use q4_k::unpack_scales as unpack_scales_q4_k;
 
@@ -72,26 +74,36 @@ struct Row {
     ggml_type: u32,
     block_len: usize,
     block_bytes: usize,
-    dequantize: fn(&[u8], &mut [f32]),
+    dequantize: Dequantize,
+    quantize: Quantize,
 }
+
+type Dequantize = fn(&[u8], &mut [f32]);
+type Quantize = fn(&[f32], Option<&[f32]>, &mut [u8]);
 
 /// The table of formats, in the order of the variants (a test holds it there).
 const TABLE: &[Row] = &[
-    row(BlockFormat::F32, "F32", 0, (1, 4), plain::dequantize_f32),
-    row(BlockFormat::F16, "F16", 1, (1, 2), plain::dequantize_f16),
-    row(BlockFormat::Bf16, "BF16", 30, (1, 2), plain::dequantize_bf16),
-    row(BlockFormat::Q4_0, "Q4_0", 2, (32, 18), q4_0::dequantize_q4_0),
-    row(BlockFormat::Q4_1, "Q4_1", 3, (32, 20), q4_0::dequantize_q4_1),
-    row(BlockFormat::Q5_0, "Q5_0", 6, (32, 22), q5_0::dequantize_q5_0),
-    row(BlockFormat::Q5_1, "Q5_1", 7, (32, 24), q5_0::dequantize_q5_1),
-    row(BlockFormat::Q8_0, "Q8_0", 8, (32, 34), q8_0::dequantize),
-    row(BlockFormat::Q2K, "Q2_K", 10, (SUPER_BLOCK, 84), q2_k::dequantize),
-    row(BlockFormat::Q3K, "Q3_K", 11, (SUPER_BLOCK, 110), q3_k::dequantize),
-    row(BlockFormat::Q4K, "Q4_K", 12, (SUPER_BLOCK, 144), q4_k::dequantize),
-    row(BlockFormat::Q5K, "Q5_K", 13, (SUPER_BLOCK, 176), q5_k::dequantize),
-    row(BlockFormat::Q6K, "Q6_K", 14, (SUPER_BLOCK, 210), q6_k::dequantize),
-    row(BlockFormat::Iq4Nl, "IQ4_NL", 20, (32, 18), iq4::dequantize_nl),
-    row(BlockFormat::Iq4Xs, "IQ4_XS", 23, (SUPER_BLOCK, 136), iq4::dequantize_xs),
+    row(BlockFormat::F32, "F32", 0, (1, 4), (plain::dequantize_f32, plain::quantize_f32)),
+    row(BlockFormat::F16, "F16", 1, (1, 2), (plain::dequantize_f16, plain::quantize_f16)),
+    row(BlockFormat::Bf16, "BF16", 30, (1, 2), (plain::dequantize_bf16, plain::quantize_bf16)),
+    row(BlockFormat::Q4_0, "Q4_0", 2, (32, 18), (q4_0::dequantize_q4_0, q4_0::quantize_q4_0)),
+    row(BlockFormat::Q4_1, "Q4_1", 3, (32, 20), (q4_0::dequantize_q4_1, q4_0::quantize_q4_1)),
+    row(BlockFormat::Q5_0, "Q5_0", 6, (32, 22), (q5_0::dequantize_q5_0, q5_0::quantize_q5_0)),
+    row(BlockFormat::Q5_1, "Q5_1", 7, (32, 24), (q5_0::dequantize_q5_1, q5_0::quantize_q5_1)),
+    row(BlockFormat::Q8_0, "Q8_0", 8, (32, 34), (q8_0::dequantize, q8_0::quantize)),
+    row(BlockFormat::Q2K, "Q2_K", 10, (SUPER_BLOCK, 84), (q2_k::dequantize, q2_k::quantize)),
+    row(BlockFormat::Q3K, "Q3_K", 11, (SUPER_BLOCK, 110), (q3_k::dequantize, q3_k::quantize)),
+    row(BlockFormat::Q4K, "Q4_K", 12, (SUPER_BLOCK, 144), (q4_k::dequantize, q4_k::quantize)),
+    row(BlockFormat::Q5K, "Q5_K", 13, (SUPER_BLOCK, 176), (q5_k::dequantize, q5_k::quantize)),
+    row(BlockFormat::Q6K, "Q6_K", 14, (SUPER_BLOCK, 210), (q6_k::dequantize, q6_k::quantize)),
+    row(BlockFormat::Iq4Nl, "IQ4_NL", 20, (32, 18), (iq4::dequantize_nl, iq4::quantize_nl)),
+    row(
+        BlockFormat::Iq4Xs,
+        "IQ4_XS",
+        23,
+        (SUPER_BLOCK, 136),
+        (iq4::dequantize_xs, iq4::quantize_xs),
+    ),
 ];
 
 const fn row(
@@ -99,9 +111,9 @@ const fn row(
     name: &'static str,
     ggml_type: u32,
     (block_len, block_bytes): (usize, usize),
-    dequantize: fn(&[u8], &mut [f32]),
+    (dequantize, quantize): (Dequantize, Quantize),
 ) -> Row {
-    Row { format, name, ggml_type, block_len, block_bytes, dequantize }
+    Row { format, name, ggml_type, block_len, block_bytes, dequantize, quantize }
 }
 
 impl BlockFormat {
@@ -188,6 +200,47 @@ impl BlockFormat {
         );
         (self.entry().dequantize)(bytes, out);
     }
+
+    /// Writes numbers as whole blocks to `bytes`.
+    ///
+    /// `importance` has a weight, not negative, for each number of a row: how much an error there
+    /// matters. The rows of `values` share it. Without it, the bytes of F16, BF16 and the formats
+    /// from Q4_0 to Q8_0 are those of the reference.
+    ///
+    /// # Errors
+    /// When a value is NaN, infinite or too large; F32 and BF16 take any.
+    ///
+    /// # Panics
+    /// When `bytes` has not the length of the blocks, or `values` is no multiple of `importance`.
+    pub fn quantize(
+        self,
+        values: &[f32],
+        importance: Option<&[f32]>,
+        bytes: &mut [u8],
+    ) -> Result<(), NotQuantizable> {
+        assert!(
+            self.row_bytes(values.len()) == Some(bytes.len()),
+            "{} numbers to {} bytes of {}, which has {} bytes per {} numbers",
+            values.len(),
+            bytes.len(),
+            self.name(),
+            self.block_bytes(),
+            self.block_len()
+        );
+        if let Some(row) = importance {
+            let fits =
+                values.len().is_multiple_of(row.len()) && self.row_bytes(row.len()).is_some();
+            assert!(fits, "{} values of importance for {} numbers", row.len(), values.len());
+        }
+        if !matches!(self, Self::F32 | Self::Bf16) {
+            let fits = |value: &f32| value.abs() <= VALUE_MAX;
+            if let Some(index) = values.iter().position(|value| !fits(value)) {
+                return Err(NotQuantizable { index, value: values[index] });
+            }
+        }
+        (self.entry().quantize)(values, importance, bytes);
+        Ok(())
+    }
 }
 
 impl std::fmt::Display for BlockFormat {
@@ -195,6 +248,19 @@ impl std::fmt::Display for BlockFormat {
         out.write_str(self.name())
     }
 }
+
+/// A value that no format here can hold: NaN, infinite, or beyond what an f16 scale reaches.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("value {index} is {value}; quantised types hold numbers of at most {VALUE_MAX}")]
+pub struct NotQuantizable {
+    /// Which of the values.
+    pub index: usize,
+    /// The value.
+    pub value: f32,
+}
+
+/// Largest magnitude that is quantised: that of an f16.
+const VALUE_MAX: f32 = 65504.0;
 
 /// Applies `one` to each block of `BYTES` bytes and `LEN` numbers. Lengths were checked before.
 #[inline(always)]
@@ -205,6 +271,25 @@ fn each_block<const BYTES: usize, const LEN: usize>(
 ) {
     for (block, out) in bytes.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
         one(block, out);
+    }
+}
+
+/// Applies `one` to each block with its importance, if there is any, which repeats row by row.
+#[inline(always)]
+fn each_block_of<const LEN: usize, const BYTES: usize>(
+    values: &[f32],
+    importance: Option<&[f32]>,
+    bytes: &mut [u8],
+    one: impl Fn(&[f32; LEN], Option<&[f32; LEN]>, &mut [u8; BYTES]),
+) {
+    let blocks = values.as_chunks().0.iter().zip(bytes.as_chunks_mut().0);
+    match importance.map(|row| row.as_chunks().0) {
+        None => blocks.for_each(|(values, block)| one(values, None, block)),
+        Some(row) => {
+            for ((values, block), importance) in blocks.zip(row.iter().cycle()) {
+                one(values, Some(importance), block);
+            }
+        }
     }
 }
 

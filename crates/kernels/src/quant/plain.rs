@@ -1,5 +1,9 @@
 //! Formats without blocks: F32, F16 and BF16.
 
+use half::bf16;
+
+use crate::Element;
+
 /// The value of an IEEE half-precision number.
 #[must_use]
 #[inline(always)]
@@ -25,6 +29,13 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
+/// The nearest half-precision number, ties to even; beyond its range, infinity.
+#[must_use]
+#[inline(always)]
+pub fn f32_to_f16(value: f32) -> u16 {
+    half::f16::from_f32(value).to_bits()
+}
+
 pub(super) fn dequantize_f32(bytes: &[u8], out: &mut [f32]) {
     each(bytes, out, f32::from_le_bytes);
 }
@@ -35,6 +46,25 @@ pub(super) fn dequantize_f16(bytes: &[u8], out: &mut [f32]) {
 
 pub(super) fn dequantize_bf16(bytes: &[u8], out: &mut [f32]) {
     each(bytes, out, |number| bf16_to_f32(u16::from_le_bytes(number)));
+}
+
+pub(super) fn quantize_f32(values: &[f32], _: Option<&[f32]>, bytes: &mut [u8]) {
+    each_of(values, bytes, f32::to_le_bytes);
+}
+
+pub(super) fn quantize_f16(values: &[f32], _: Option<&[f32]>, bytes: &mut [u8]) {
+    each_of(values, bytes, |value| f32_to_f16(value).to_le_bytes());
+}
+
+pub(super) fn quantize_bf16(values: &[f32], _: Option<&[f32]>, bytes: &mut [u8]) {
+    each_of(values, bytes, |value| <bf16 as Element>::from_f32(value).to_bits().to_le_bytes());
+}
+
+#[inline(always)]
+fn each_of<const N: usize>(values: &[f32], bytes: &mut [u8], write: impl Fn(f32) -> [u8; N]) {
+    for (number, value) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(values) {
+        *number = write(*value);
+    }
 }
 
 #[inline(always)]

@@ -6,7 +6,8 @@
 //! The numbers come in two halves of 128. In a half, bits `2s` and `2s + 1` of the half's byte `j`
 //! (of 32) are its number `32 s + j`.
 
-use super::{SUPER_BLOCK, each_block, f16_at, part};
+use super::super_block::with_minima;
+use super::{SUPER_BLOCK, each_block, each_block_of, f16_at, part};
 
 pub(super) fn dequantize(bytes: &[u8], out: &mut [f32]) {
     each_block(bytes, out, |block: &[u8; 84], out: &mut [f32; SUPER_BLOCK]| {
@@ -22,4 +23,24 @@ pub(super) fn dequantize(bytes: &[u8], out: &mut [f32]) {
             }
         }
     });
+}
+
+pub(super) fn quantize(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+    each_block_of(values, importance, bytes, |x, importance, block: &mut [u8; 84]| {
+        let found = with_minima::<16, 16>(x, importance, 3.0, 15.0);
+        for (group, byte) in block[..16].iter_mut().enumerate() {
+            *byte = found.scales[group] | found.minima[group] << 4;
+        }
+        pack_two_bits(&found.quants, &mut block[16..80]);
+        block[80..82].copy_from_slice(&found.d.to_le_bytes());
+        block[82..].copy_from_slice(&found.dmin.to_le_bytes());
+    });
+}
+
+/// The low two bits of each number, as above.
+pub(super) fn pack_two_bits(quants: &[u8; SUPER_BLOCK], bytes: &mut [u8]) {
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        let first = 128 * (at / 32) + at % 32;
+        *byte = (0..4).fold(0, |byte, s| byte | (quants[first + 32 * s] & 3) << (2 * s));
+    }
 }

@@ -4,7 +4,9 @@
 //! `d * (scale[g] - 32) * (q - 4)`, where the low two bits of `q` are laid out as in Q2_K and the
 //! third bit of number `32 s + j` is bit `s` of `hmask[j]`.
 
-use super::{SUPER_BLOCK, each_block, f16_at, part};
+use super::q2_k::pack_two_bits;
+use super::super_block::signed;
+use super::{SUPER_BLOCK, each_block, each_block_of, f16_at, part};
 
 pub(super) fn dequantize(bytes: &[u8], out: &mut [f32]) {
     each_block(bytes, out, |block: &[u8; 110], out: &mut [f32; SUPER_BLOCK]| {
@@ -36,4 +38,26 @@ pub fn unpack_scales(packed: &[u8; 12]) -> [i8; 16] {
         let high = packed[8 + group % 4] >> (2 * (group / 4)) & 3;
         (low | high << 4) as i8 - 32
     })
+}
+
+pub(super) fn quantize(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+    each_block_of(values, importance, bytes, |x, importance, block: &mut [u8; 110]| {
+        let found = signed::<16, 16>(x, importance, 4.0, 32.0);
+        for (j, byte) in block[..32].iter_mut().enumerate() {
+            *byte = (0..8).fold(0, |byte, s| byte | (found.quants[32 * s + j] >> 2) << s);
+        }
+        pack_two_bits(&found.quants, &mut block[32..96]);
+        block[96..108].copy_from_slice(&pack_scales(&found.scales));
+        block[108..].copy_from_slice(&found.d.to_le_bytes());
+    });
+}
+
+fn pack_scales(scales: &[i8; 16]) -> [u8; 12] {
+    let mut packed = [0; 12];
+    for (group, scale) in scales.iter().enumerate() {
+        let scale = (scale + 32).cast_unsigned();
+        packed[group % 8] |= (scale & 15) << (4 * (group / 8));
+        packed[8 + group % 4] |= (scale >> 4) << (2 * (group / 4));
+    }
+    packed
 }

@@ -3,8 +3,9 @@
 //! Bytes: `d` f16, `dmin` f16, `scales` 12, `qh` 32, `qs` 128. As Q4_K, with a fifth bit: that of
 //! number `j` of group `g` is bit `g` of `qh[j]`.
 
-use super::q4_k::unpack_scales;
-use super::{SUPER_BLOCK, each_block, f16_at, part};
+use super::q4_k::{pack_four_bits, pack_scales, unpack_scales};
+use super::super_block::with_minima;
+use super::{SUPER_BLOCK, each_block, each_block_of, f16_at, part};
 
 pub(super) fn dequantize(bytes: &[u8], out: &mut [f32]) {
     each_block(bytes, out, |block: &[u8; 176], out: &mut [f32; SUPER_BLOCK]| {
@@ -21,5 +22,16 @@ pub(super) fn dequantize(bytes: &[u8], out: &mut [f32]) {
                 *out = scale * f32::from(q) - minimum;
             }
         }
+    });
+}
+
+pub(super) fn quantize(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+    each_block_of(values, importance, bytes, |x, importance, block: &mut [u8; 176]| {
+        let found = with_minima::<32, 8>(x, importance, 31.0, 63.0);
+        block[..16].copy_from_slice(&pack_scales(&found));
+        for (j, byte) in block[16..48].iter_mut().enumerate() {
+            *byte = (0..8).fold(0, |byte, g| byte | (found.quants[32 * g + j] >> 4) << g);
+        }
+        pack_four_bits(&found.quants, &mut block[48..]);
     });
 }

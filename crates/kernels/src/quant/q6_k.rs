@@ -8,7 +8,8 @@
 //! the byte for s < 2, the high one otherwise) and its high two in bits `2s`, `2s + 1` of byte `j`
 //! of its `qh`.
 
-use super::{SUPER_BLOCK, each_block, f16_at, part};
+use super::super_block::signed;
+use super::{SUPER_BLOCK, each_block, each_block_of, f16_at, part};
 
 pub(super) fn dequantize(bytes: &[u8], out: &mut [f32]) {
     each_block(bytes, out, |block: &[u8; 210], out: &mut [f32; SUPER_BLOCK]| {
@@ -26,5 +27,23 @@ pub(super) fn dequantize(bytes: &[u8], out: &mut [f32]) {
                 *out = scale * f32::from(q as i8 - 32);
             }
         }
+    });
+}
+
+pub(super) fn quantize(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+    each_block_of(values, importance, bytes, |x, importance, block: &mut [u8; 210]| {
+        let found = signed::<16, 16>(x, importance, 32.0, 128.0);
+        for (at, byte) in block[..128].iter_mut().enumerate() {
+            let first = 128 * (at / 64) + at % 64;
+            *byte = found.quants[first] & 15 | (found.quants[first + 64] & 15) << 4;
+        }
+        for (at, byte) in block[128..192].iter_mut().enumerate() {
+            let first = 128 * (at / 32) + at % 32;
+            *byte = (0..4).fold(0, |byte, s| byte | found.quants[first + 32 * s] >> 4 << (2 * s));
+        }
+        for (byte, scale) in block[192..208].iter_mut().zip(found.scales) {
+            *byte = scale.cast_unsigned();
+        }
+        block[208..].copy_from_slice(&found.d.to_le_bytes());
     });
 }

@@ -3,26 +3,33 @@
 //! A template is Jinja, as models publish it, run by an interpreter that reaches nothing outside
 //! and works within limits (steps, recursion, size). Its result is a list of [`Span`]s.
 //!
-//! How origin is known: each visible character of a message is followed by a mark, a character that
-//! occurs neither in any message nor in the template, chosen anew for each dialogue; so nobody can
-//! forge one. The dialogue is also rendered without marks, and both results must agree: a template
-//! that looks so deep into messages that the marks change its mind is refused.
+//! How origin is known: the dialogue is rendered twice, as it is and with its messages in a
+//! disguise that nobody can forge ([`taint`]); comparisons and methods look through it
+//! ([`operations`], [`strings`]). Both results must agree: a template that looks at messages in a
+//! way that the disguise changes is refused.
 
 mod date;
 mod generation;
 mod json;
-mod marks;
+mod operations;
+mod strings;
+mod taint;
+mod values;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use minijinja::machinery::{self, CompiledTemplate, TemplateConfig};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, ErrorKind, State, Value, context};
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment, ErrorKind, State, Value};
 
+use crate::message::Dialogue;
 use crate::{END_OF_TEXT, Error, Message, Result};
-use marks::Marks;
+use taint::Taint;
 
 /// Steps of one rendering; each value printed or kept costs too. A turn takes about 100.
-const MAX_STEPS: u64 = 20_000_000;
+const MAX_STEPS: u64 = 5_000_000;
 /// Nesting of blocks, macros and calls.
 const MAX_RECURSION: usize = 100;
 /// A longer template is refused before it is parsed.
@@ -65,8 +72,13 @@ pub struct Span {
 #[derive(Clone)]
 pub struct ChatTemplate {
     source: String,
+    /// The source with tags that the interpreter knows.
+    rewritten: String,
+    syntax: SyntaxConfig,
     environment: Arc<Environment<'static>>,
     unix_time: Option<i64>,
+    /// `bos_token` and the like, by the names under which templates know them.
+    tokens: BTreeMap<&'static str, String>,
 }
 
 impl std::fmt::Debug for ChatTemplate {
@@ -102,20 +114,30 @@ impl ChatTemplate {
             let found = format!("{} bytes, more than {MAX_TEMPLATE_BYTES}", source.len());
             return Err(Error::TemplateSyntax(found));
         }
-        let mut environment = Environment::new();
+        let rewritten = generation::rewrite(&source)?;
         let layout = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(layout.map_err(|error| syntax(&error))?);
+        let layout = layout.map_err(|error| syntax(&error))?;
+        let mut environment = Environment::new();
+        environment.set_syntax(layout.clone());
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_fuel(Some(MAX_STEPS));
         environment.set_recursion_limit(MAX_RECURSION);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(strings::call);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", json::tojson);
-        let rewritten = generation::rewrite(&source)?;
-        environment.add_template_owned(NAME, rewritten).map_err(|error| syntax(&error))?;
-        Ok(Self { source, environment: Arc::new(environment), unix_time: None })
+        environment.add_test("iterable", iterable);
+        operations::register(&mut environment);
+        environment.add_template_owned(NAME, rewritten.clone()).map_err(|error| syntax(&error))?;
+        let ends = ["bos_token", "eos_token"].map(|name| (name, END_OF_TEXT.to_owned()));
+        Ok(Self {
+            source,
+            rewritten,
+            syntax: layout,
+            environment: Arc::new(environment),
+            unix_time: None,
+            tokens: BTreeMap::from(ends),
+        })
     }
 
     /// The default template, ChatML:
@@ -135,48 +157,90 @@ impl ChatTemplate {
         self
     }
 
+    /// The same template, told the text of the token that it knows as `name`.
+    #[must_use]
+    pub(crate) fn with_token(mut self, name: &'static str, text: Option<String>) -> Self {
+        match text {
+            Some(text) => drop(self.tokens.insert(name, text)),
+            None => drop(self.tokens.remove(name)),
+        }
+        self
+    }
+
     /// The template as written.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Renders a dialogue; `add_generation_prompt` ends it where the assistant is to speak.
+    /// Renders messages; `add_generation_prompt` ends the text where the assistant is to speak.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render_dialogue`].
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<Span>> {
+        self.render_dialogue(&Dialogue { messages, add_generation_prompt, ..Dialogue::default() })
+    }
+
+    /// Renders a dialogue with all that belongs to it.
     ///
     /// # Errors
     /// When the template fails, refuses the dialogue, exceeds its limits, or loses track of who
     /// wrote what.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<Span>> {
-        let marks = Marks::choose(&self.source, messages)?;
-        let plain = self.run(messages, add_generation_prompt, None)?;
-        let marked = self.run(messages, add_generation_prompt, Some(&marks))?;
-        marks.split(&marked, &plain)
+    pub fn render_dialogue(&self, dialogue: &Dialogue<'_>) -> Result<Vec<Span>> {
+        let plain = self.render_plain(dialogue)?;
+        let mut contents = Vec::new();
+        values::for_each_text(dialogue, &mut |text| contents.push(text));
+        let taint = Arc::new(Taint::choose(&self.source, contents)?);
+        let tainted = self.render_tainted(dialogue, &taint)?;
+        taint.split(&tainted, &plain)
     }
 
-    fn run(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-        marks: Option<&Marks>,
-    ) -> Result<String> {
-        let content =
-            |turn: &Message| marks.map_or(turn.content.clone(), |m| m.mark(&turn.content));
-        let turns: Vec<Value> = messages
-            .iter()
-            .map(|turn| context! { role => turn.role.as_str(), content => content(turn) })
-            .collect();
-        let values = context! {
-            messages => turns,
-            add_generation_prompt,
-            bos_token => END_OF_TEXT,
-            eos_token => END_OF_TEXT,
-            __generation_open => marks.map(|m| m.generation_open.to_string()),
-            __generation_close => marks.map(|m| m.generation_close.to_string()),
-            __unix_time => self.unix_time,
-        };
+    fn render_plain(&self, dialogue: &Dialogue<'_>) -> Result<String> {
+        let variables = self.variables(dialogue, None);
         let template = self.environment.get_template(NAME).map_err(|error| syntax(&error))?;
         let mut output = Bounded::default();
-        template.render_captured_to(values, &mut output).map_err(|error| failure(&error))?;
+        template.render_captured_to(variables, &mut output).map_err(|error| failure(&error))?;
         String::from_utf8(output.bytes).map_err(|error| Error::TemplateRender(error.to_string()))
+    }
+
+    fn render_tainted(&self, dialogue: &Dialogue<'_>, taint: &Arc<Taint>) -> Result<String> {
+        let config = TemplateConfig {
+            syntax_config: self.syntax.clone(),
+            default_auto_escape: Arc::new(|_| AutoEscape::None),
+        };
+        let mut compiled = CompiledTemplate::new(NAME, &self.rewritten, &config)
+            .map_err(|error| syntax(&error))?;
+        operations::redirect(&mut compiled.instructions);
+        for block in compiled.blocks.values_mut() {
+            operations::redirect(block);
+        }
+        let mut text = String::new();
+        let rendered = machinery::eval(
+            &self.environment,
+            &compiled.instructions,
+            self.variables(dialogue, Some(taint)),
+            &compiled.blocks,
+            &mut machinery::make_string_output(&mut text),
+            AutoEscape::None,
+        );
+        match rendered {
+            Ok(_) => {}
+            Err(error) => return Err(failure(&error)),
+        }
+        Ok(text)
+    }
+
+    /// What the template can ask for by name.
+    fn variables(&self, dialogue: &Dialogue<'_>, taint: Option<&Arc<Taint>>) -> Value {
+        let mark = |mark: char| Value::from(mark.to_string());
+        let mut variables = values::of(dialogue, taint);
+        variables.extend(self.tokens.iter().map(|(&name, text)| (name, Value::from(text.as_str()))));
+        variables.insert("__unix_time", Value::from(self.unix_time));
+        if let Some(taint) = taint {
+            variables.insert("__generation_open", mark(taint.generation_open));
+            variables.insert("__generation_close", mark(taint.generation_close));
+            variables.insert(taint::VARIABLE, Value::from_dyn_object(Arc::clone(taint)));
+        }
+        Value::from_pairs(variables)
     }
 }
 
@@ -205,6 +269,12 @@ impl std::io::Write for Bounded {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refusal(String);
+
+/// Python's notion: none and undefined values are not iterable.
+fn iterable(value: &Value) -> bool {
+    use ValueKind::{Iterable, Map, Seq, String};
+    matches!(value.kind(), Iterable | Map | Seq | String)
+}
 
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
     let refused = minijinja::Error::new(ErrorKind::InvalidOperation, "the template refused");
