@@ -1,48 +1,66 @@
-//! Model folders in and out: `config.json` and `model.safetensors`, as the reference library has
-//! them.
-//!
-//! Every parameter is found in the file under its name and with its shape, and every tensor of the
-//! file belongs to a parameter; anything else is an error that names file, tensor and remedy.
+//! Models in and out: a folder with `config.json` and weights, as the reference library has them,
+//! or a single GGUF.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use danlu_formats::{NewTensor, SafeTensors, TensorView, Values, safetensors};
-use danlu_tensor::ParamSpec;
+use danlu_formats::{NewTensor, Values, Weights, safetensors};
 
 use crate::config::ConfigJson;
 use crate::families::find_family;
-use crate::{BuildOptions, CausalLm, Error, Family, Result};
+use crate::gguf::read_config;
+use crate::{BuildOptions, CausalLm, Error, Result, binding};
 
 /// The file that says what a model is.
 pub const CONFIG_FILE: &str = "config.json";
 /// The file that holds its weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
-/// The file that lists the parts of weights in several files.
-const INDEX_FILE: &str = "model.safetensors.index.json";
-/// The head's name; absent where it is the embedding table.
-const HEAD: &str = "lm_head.weight";
 
-/// Builds the model that a folder describes, with its weights.
+/// Builds the model that a folder or a GGUF describes, with its weights: safetensors in one file or
+/// many, PyTorch's `.bin` likewise, or GGUF.
 ///
 /// # Errors
 /// When a file is missing, damaged, describes what is not implemented, or does not fit the other.
-pub fn load_model(folder: &Path, options: &BuildOptions) -> Result<Box<dyn CausalLm>> {
-    let config_path = folder.join(CONFIG_FILE);
-    let file = config_path.display().to_string();
-    let text = std::fs::read_to_string(&config_path)
+pub fn load_model(path: &Path, options: &BuildOptions) -> Result<Box<dyn CausalLm>> {
+    let config_path = path.join(CONFIG_FILE);
+    if path.is_dir() && config_path.is_file() {
+        let json = read_json(&config_path)?;
+        let family = find_family(&json)?;
+        let model = (family.build)(&json, options)?;
+        binding::load(model.as_ref(), &Weights::open(path)?)?;
+        return Ok(model);
+    }
+    let no_config = || Error::Config {
+        file: config_path.display().to_string(),
+        message: "it is missing; a model is a folder with config.json and weights, or a GGUF"
+            .into(),
+    };
+    let weights = match Weights::open(path) {
+        Err(danlu_formats::Error::NoWeights { .. }) if path.is_dir() => return Err(no_config()),
+        weights => weights?,
+    };
+    let gguf = weights.gguf().ok_or_else(no_config)?;
+    let (family, json) = read_config(&weights, gguf, options.weights)?;
+    let model = (family.build)(&json, options)?;
+    binding::load(model.as_ref(), &weights)?;
+    Ok(model)
+}
+
+fn read_json(path: &Path) -> Result<ConfigJson> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path)
         .map_err(|source| Error::Read { file: file.clone(), source })?;
     let json = ConfigJson::parse(&file, &text)?;
-    let model = (find_family(&json)?.build)(&json, options)?;
-    let weights = folder.join(WEIGHTS_FILE);
-    if !weights.exists() && folder.join(INDEX_FILE).exists() {
-        return Err(json.error(
-            "the weights beside it lie in several files; join them into one model.safetensors",
-        ));
+    if let Some(method) = json.object("quantization_config") {
+        let method: Option<String> = method.find("quant_method")?;
+        return Err(json.error(format!(
+            "the weights beside it are quantised by \"{}\", which is not read; fetch the model's \
+             GGUF or the weights it was made from",
+            method.as_deref().unwrap_or("a method it does not name")
+        )));
     }
-    load_weights(model.as_ref(), &weights)?;
-    Ok(model)
+    Ok(json)
 }
 
 /// The text of a model's `config.json`.
@@ -54,8 +72,12 @@ pub fn save_config(model: &dyn CausalLm) -> String {
 /// Writes a model's `model.safetensors`; the same weights always give the same bytes.
 ///
 /// # Errors
-/// When `out` refuses the bytes.
+/// When the weights are frozen, or `out` refuses the bytes.
 pub fn save_weights(model: &dyn CausalLm, out: &mut impl Write) -> Result<()> {
+    if model.params().freezes_matrices() {
+        let message = "frozen weights are not written again; the file they lie in is the model";
+        return Err(Error::Input(message.to_owned()));
+    }
     let flat = model.params().values();
     let specs = model.params().specs();
     let tensors: Vec<_> = specs
@@ -76,79 +98,5 @@ pub fn save_weights(model: &dyn CausalLm, out: &mut impl Write) -> Result<()> {
 /// # Errors
 /// When a tensor is missing, unknown or mis-shaped, or the file is damaged.
 pub fn load_weights(model: &dyn CausalLm, path: &Path) -> Result<()> {
-    let file = SafeTensors::open(path)?;
-    let (store, specs) = (model.params(), model.params().specs());
-    let by_parameter = match_names(model, &specs, &file)?;
-    store.allocate();
-    store.update(|flat| {
-        by_parameter.iter().try_for_each(|(spec, view)| view.read_f32(&mut flat[spec.range()]))
-    })?;
-    Ok(())
-}
-
-/// Each parameter's tensor in the file.
-fn match_names<'a>(
-    model: &dyn CausalLm,
-    specs: &'a [ParamSpec],
-    file: &'a SafeTensors,
-) -> Result<Vec<(&'a ParamSpec, TensorView<'a>)>> {
-    let error = |tensor: &str, problem: &str| Error::Weights {
-        file: file.file().to_owned(),
-        tensor: tensor.to_owned(),
-        problem: problem.to_owned(),
-    };
-    let mut views = by_full_name(model.family(), specs, file)
-        .map_err(|twice| error(&twice, "is there twice, with and without its prefix"))?;
-    let mut found = Vec::with_capacity(specs.len());
-    for spec in specs {
-        let Some(view) = views.remove(&spec.name) else {
-            let problem = "is missing; the file is of another model or incomplete, fetch it again";
-            return Err(error(&spec.name, problem));
-        };
-        if view.shape != spec.shape.dims() {
-            let problem = format!(
-                "is {:?}, config.json makes it {}; the two files are of different models",
-                view.shape, spec.shape
-            );
-            return Err(error(view.name, &problem));
-        }
-        found.push((spec, view));
-    }
-    // A tied head is not a parameter of its own, but some published files hold a copy of it.
-    let head = model.head().name();
-    let is_head = |view: &TensorView<'_>| {
-        found.iter().any(|(spec, other)| spec.name == head && other.bytes == view.bytes)
-    };
-    let constants = model.family().constants;
-    let stranger = views.iter().find(|(name, view)| {
-        let is_constant = constants.iter().any(|end| name.ends_with(end));
-        !(is_constant || *name == HEAD && is_head(view))
-    });
-    match stranger {
-        None => Ok(found),
-        Some((_, view)) => Err(error(
-            view.name,
-            "belongs to no parameter of the model that config.json describes; use the config.json \
-             that came with the file",
-        )),
-    }
-}
-
-/// The tensors of a file under their full names: some published files leave the prefix out. An
-/// error is a name that is there twice.
-fn by_full_name<'a>(
-    family: &Family,
-    specs: &[ParamSpec],
-    file: &'a SafeTensors,
-) -> std::result::Result<BTreeMap<String, TensorView<'a>>, String> {
-    let known: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    let mut views = BTreeMap::new();
-    for view in file.tensors() {
-        let longer = format!("{}{}", family.base_prefix, view.name);
-        let name = if known.contains(longer.as_str()) { longer } else { view.name.to_owned() };
-        if views.insert(name, view).is_some() {
-            return Err(view.name.to_owned());
-        }
-    }
-    Ok(views)
+    binding::load(model, &Weights::open(path)?)
 }

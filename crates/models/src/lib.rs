@@ -3,7 +3,7 @@
 //! Read in this order: [`shape`] (the sizes every family has), [`model`] (what a language model
 //! can do), [`families`] (the registry, then one file per family: start with
 //! [`families::llama`]), [`layers`] (the blocks they share), [`cache`] (keys and values of earlier
-//! tokens), [`config`] and [`folder`] (model folders in and out), [`memory`] (what a training step
+//! tokens), [`config`], [`folder`] and [`gguf`] (models in and out), [`memory`] (what a training step
 //! will need).
 //!
 //! **Invariants.** A family names no device and no number type: it adds parameters to a store and
@@ -30,11 +30,13 @@
 //! # Ok::<(), danlu_models::Error>(())
 //! ```
 
+mod binding;
 pub mod cache;
 pub mod config;
 pub mod error;
 pub mod families;
 pub mod folder;
+pub mod gguf;
 pub mod layers;
 pub mod memory;
 pub mod model;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cache::LayerCache;
 use crate::config::{ConfigJson, SpecialIds};
+use crate::gguf::{GgufNames, names};
 use crate::layers::builder::{normal, normal_residual};
 use crate::layers::{
     Attention, Block, Builder, FeedForward, GeluMlp, GeluMlpSpec, LayerNorm, Linear, LinearSpec,
@@ -30,6 +31,12 @@ pub const FAMILY: Family = Family {
     architecture: "GPT2LMHeadModel",
     base_prefix: "transformer.",
     constants: &["attn.bias", "attn.masked_bias"],
+    gguf: GgufNames {
+        architecture: "gpt2",
+        has_experts: false,
+        keys: names::GPT2_KEYS,
+        tensors: &[names::GPT2],
+    },
     build: |json, options| Ok(Box::new(Gpt2::build(Gpt2Config::read(json)?, options)?)),
 };
 

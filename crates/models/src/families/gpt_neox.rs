@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cache::LayerCache;
 use crate::config::ConfigJson;
+use crate::gguf::{GgufNames, names};
 use crate::layers::builder::normal;
 use crate::layers::decoder::{read_shape, written_config};
 use crate::layers::rope::read_rope;
@@ -32,6 +33,12 @@ pub const FAMILY: Family = Family {
     architecture: "GPTNeoXForCausalLM",
     base_prefix: "gpt_neox.",
     constants: &["attention.bias", "attention.masked_bias", "rotary_emb.inv_freq"],
+    gguf: GgufNames {
+        architecture: "gptneox",
+        has_experts: false,
+        keys: names::KEYS,
+        tensors: &[names::GPT_NEOX],
+    },
     build: |json, options| Ok(Box::new(GptNeox::build(json, options)?)),
 };
 

@@ -15,6 +15,7 @@
 use serde_json::{Value, json};
 
 use crate::config::{ConfigJson, SpecialIds};
+use crate::gguf::{GgufNames, names};
 use crate::layers::{
     Decoder, DecoderConfig, GatedMlp, GatedMlpSpec, PreNormBlock, SelfAttentionSpec,
 };
@@ -26,6 +27,12 @@ pub const FAMILY: Family = Family {
     architecture: "LlamaForCausalLM",
     base_prefix: "model.",
     constants: &["rotary_emb.inv_freq"],
+    gguf: GgufNames {
+        architecture: "llama",
+        has_experts: false,
+        keys: names::KEYS,
+        tensors: &[names::OUTLINE, names::PRE_NORMS, names::ADJACENT_ATTENTION, names::GATED_MLP],
+    },
     build,
 };
 

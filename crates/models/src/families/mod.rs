@@ -9,6 +9,7 @@ pub mod qwen2;
 pub mod qwen3;
 
 use crate::config::ConfigJson;
+use crate::gguf::GgufNames;
 use crate::{BuildOptions, CausalLm, Result};
 
 /// A family of models: what has one definition.
@@ -22,6 +23,8 @@ pub struct Family {
     pub base_prefix: &'static str,
     /// Endings of names in published files that are no parameters but constants of the code.
     pub constants: &'static [&'static str],
+    /// What a GGUF of it looks like.
+    pub gguf: GgufNames,
     /// Builds a model without values from its published configuration.
     pub build: fn(&ConfigJson, &BuildOptions) -> Result<Box<dyn CausalLm>>,
 }

@@ -13,6 +13,7 @@ use danlu_tensor::ops::{Layout, split_columns, swiglu};
 use serde_json::{Value, json};
 
 use crate::config::ConfigJson;
+use crate::gguf::{GgufNames, names};
 use crate::layers::builder::{normal, normal_residual};
 use crate::layers::{
     Builder, Decoder, DecoderConfig, FeedForward, Linear, LinearSpec, PreNormBlock, QkvLayout,
@@ -27,6 +28,12 @@ pub const FAMILY: Family = Family {
     architecture: "Phi3ForCausalLM",
     base_prefix: "model.",
     constants: &["rotary_emb.inv_freq"],
+    gguf: GgufNames {
+        architecture: "phi3",
+        has_experts: false,
+        keys: names::KEYS,
+        tensors: &[names::OUTLINE, names::PRE_NORMS, names::ATTENTION, names::GATED_MLP],
+    },
     build,
 };
 

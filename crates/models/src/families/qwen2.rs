@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::config::ConfigJson;
+use crate::gguf::{GgufNames, names};
 use crate::layers::{
     Decoder, DecoderConfig, GatedMlp, GatedMlpSpec, PreNormBlock, SelfAttentionSpec, Sight,
 };
@@ -18,6 +19,12 @@ pub const FAMILY: Family = Family {
     architecture: "Qwen2ForCausalLM",
     base_prefix: "model.",
     constants: &["rotary_emb.inv_freq"],
+    gguf: GgufNames {
+        architecture: "qwen2",
+        has_experts: false,
+        keys: names::KEYS,
+        tensors: &[names::OUTLINE, names::PRE_NORMS, names::ATTENTION, names::GATED_MLP],
+    },
     build,
 };
 

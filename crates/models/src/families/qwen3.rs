@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::qwen2;
 use crate::config::ConfigJson;
+use crate::gguf::{GgufNames, names};
 use crate::layers::{
     Decoder, DecoderConfig, GatedMlp, GatedMlpSpec, PreNormBlock, SelfAttentionSpec, Sight,
 };
@@ -19,6 +20,12 @@ pub const FAMILY: Family = Family {
     architecture: "Qwen3ForCausalLM",
     base_prefix: "model.",
     constants: &["rotary_emb.inv_freq"],
+    gguf: GgufNames {
+        architecture: "qwen3",
+        has_experts: false,
+        keys: names::KEYS,
+        tensors: &[names::OUTLINE, names::PRE_NORMS, names::ATTENTION, names::GATED_MLP],
+    },
     build,
 };
 

@@ -77,6 +77,7 @@ fn stretched(mut spec: RopeSpec, json: &ConfigJson, theta: f64) -> Result<RopeSp
         "llama3" => llama3(&mut spec, json)?,
         "yarn" => yarn(&mut spec, json, theta)?,
         "longrope" | "su" => longrope(&mut spec, json)?,
+        "factors" => divided(&mut spec, json, "factors")?,
         other => {
             return Err(json.error(format!(
                 "`rope_type` is \"{other}\"; the ways of rotating known here are {ROPE_TYPES}"
@@ -145,22 +146,25 @@ fn yarn(spec: &mut RopeSpec, json: &ConfigJson, theta: f64) -> Result<()> {
 /// for longer ones; as a text that grows past it would need every earlier key again, the context
 /// here ends there.
 fn longrope(spec: &mut RopeSpec, json: &ConfigJson) -> Result<()> {
-    let factors: Vec<f64> = json.get("short_factor")?;
+    divided(spec, json, "short_factor")?;
     let trained: usize = json.get("original_max_position_embeddings")?;
-    if factors.len() != spec.frequencies.len() || trained == 0 {
-        return Err(json.error(format!(
-            "`short_factor` has {} numbers for {} rotated pairs, \
-             `original_max_position_embeddings` is {trained}",
-            factors.len(),
-            spec.frequencies.len()
-        )));
-    }
-    for (frequency, factor) in spec.frequencies.iter_mut().zip(factors) {
-        *frequency /= factor;
+    if trained < 2 {
+        return Err(json.error("`original_max_position_embeddings` is less than 2"));
     }
     let longer = json.get_or("factor", spec.max_positions as f64 / trained as f64)?;
     let by_rule = (1.0 + longer.max(1.0).ln() / (trained as f64).ln()).sqrt();
     spec.magnitude = json.get_or("attention_factor", by_rule)?;
     spec.max_positions = spec.max_positions.min(trained);
+    Ok(())
+}
+
+/// Each pair has a factor of its own, in the list under `key`; GGUF files hold those of LLaMA 3.1.
+fn divided(spec: &mut RopeSpec, json: &ConfigJson, key: &str) -> Result<()> {
+    let (factors, pairs): (Vec<f64>, usize) = (json.get(key)?, spec.frequencies.len());
+    if factors.len() != pairs {
+        let count = factors.len();
+        return Err(json.error(format!("`{key}` has {count} numbers for {pairs} rotated pairs")));
+    }
+    spec.frequencies.iter_mut().zip(factors).for_each(|(frequency, factor)| *frequency /= factor);
     Ok(())
 }
