@@ -60,9 +60,9 @@ impl SamplingArgs {
     }
 }
 
-/// Opens a model to use it: in f32, the precision its weights are kept in.
+/// Opens a model to use it: its weights stay in their file, sums are f32.
 pub fn open(model: &str) -> Result<Opened> {
-    let options = BuildOptions::trainable(Device::cpu(machine::threads()?)?, Precision::F32);
+    let options = BuildOptions::frozen(Device::cpu(machine::threads()?)?, Precision::F32);
     Opened::open(model, &options).with_context(|| match Path::new(model).exists() {
         true => format!("cannot open the model {model}"),
         false => format!(
