@@ -31,9 +31,11 @@ pub struct CrossEntropy {
 const CHUNK_LOGITS: usize = 1 << 21;
 /// Fewer rows would make the products narrow.
 const CHUNK_ROWS_MIN: usize = 128;
-/// Logits whose gradient exists at once. A block reads the weight twice and its gradient once,
-/// which for large vocabularies takes as long as the products of some hundred rows.
-const BLOCK_LOGITS: usize = 1 << 26;
+/// Logits whose gradient exists at once.
+const BLOCK_LOGITS: usize = 1 << 24;
+/// A block reads the weight twice and its gradient once, which takes a fair part of the time of the
+/// products of fewer rows.
+const BLOCK_ROWS_MIN: usize = 1024;
 
 /// Rows of logits that exist at once; depends on the vocabulary only, so every split of a batch
 /// sums in the same order.
@@ -44,7 +46,7 @@ pub(super) fn chunk_rows(vocab_size: usize) -> usize {
 /// Rows of a block: whole chunks; depends on the vocabulary only, as a chunk does.
 fn block_rows(vocab_size: usize) -> usize {
     let chunk = chunk_rows(vocab_size);
-    (BLOCK_LOGITS / vocab_size.max(1) / chunk).max(1) * chunk
+    (BLOCK_LOGITS / vocab_size.max(1)).max(BLOCK_ROWS_MIN).next_multiple_of(chunk)
 }
 
 /// The loss of `hidden` `[rows, D]` under the head `weight` `[V, D]`.

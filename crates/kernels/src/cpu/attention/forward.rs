@@ -49,6 +49,9 @@ struct Task<'a> {
     /// Width of a tile in keys, and rows of a strip.
     tile: usize,
     strip: usize,
+    /// Whether the values of whole tiles are read where they lie: for a few rows, copies would not
+    /// pay.
+    values_in_place: bool,
     /// Packed keys and values, a tile after the other.
     k: *mut f32,
     v: *mut f32,
@@ -129,9 +132,10 @@ impl Forward<'_> {
                 sums,
             ],
         );
+        let values_in_place = block == SCORE_KEYS && U::DEPTH == 1;
         #[rustfmt::skip]
         let task = Task {
-            work: self, rule, b, kv, rows, widths, tile, strip,
+            work: self, rule, b, kv, rows, widths, tile, strip, values_in_place,
             k, v, staged, scores, tops, p, sums, totals, largest,
         };
         for start in (start..keys.end).step_by(block) {
@@ -221,12 +225,24 @@ impl Task<'_> {
         unsafe {
             let rows = self.units_of_tile::<U>(k, start, end);
             tile::transpose_rows::<U::V>(rows, (tile, w.row), self.k.add(place * w.row), tile);
-            let rows = self.units_of_tile::<U>(v, start, end);
-            let to = self.v.add(place / U::DEPTH * w.lanes);
-            tile::interleave_rows::<U>(rows, (tile, w.lanes), to);
+            if self.values_at::<U>(start).is_none() {
+                let rows = self.units_of_tile::<U>(v, start, end);
+                let to = self.v.add(place / U::DEPTH * w.lanes);
+                tile::interleave_rows::<U>(rows, (tile, w.lanes), to);
+            }
         }
         let next = start + tile..end.min(start + 2 * tile);
         fetch_rows::<U::V, 2>([k, v], (self.b, self.kv * w.head), next, w.head);
+    }
+
+    /// The values of the tile at key `start` where they lie, if they are read there.
+    #[inline(always)]
+    fn values_at<U: Unit>(&self, start: usize) -> Option<Strided> {
+        let whole = start + self.tile <= self.work.problem.key_len(self.b);
+        let place = (self.b, start, self.kv * self.widths.head);
+        (self.values_in_place && whole)
+            .then(|| self.work.problem.v.units_at::<U>(place, &self.widths))
+            .flatten()
     }
 
     /// The rows of a tile of keys or values as units: where they lie if they are, else staged.
@@ -295,7 +311,7 @@ impl Task<'_> {
                 let seen = &seen[..count];
                 self.score::<U, ROWS, VECTORS>(strip, keys.start, seen);
                 self.exponentiate::<U>(count, strip.place);
-                self.add_values::<U, ROWS, VECTORS>(seen, strip.place);
+                self.add_values::<U, ROWS, VECTORS>((seen, keys.start), strip.place);
             }
         }
     }
@@ -399,19 +415,23 @@ impl Task<'_> {
     #[inline(always)]
     unsafe fn add_values<U: Unit, const ROWS: usize, const VECTORS: usize>(
         &self,
-        tiles: &[SeenTile],
+        (tiles, first_key): (&[SeenTile], usize),
         first_row: usize,
     ) {
         let (lanes, depth, stride) =
             (self.widths.lanes, self.tile / U::DEPTH, SCORE_KEYS / U::DEPTH);
+        let key = |tile: &SeenTile| first_key + tile.index * self.tile;
+        let lies = |tile: &SeenTile| self.values_at::<U>(key(tile)).is_some();
+        let joined = |a: &SeenTile, b: &SeenTile| a.index + 1 == b.index && lies(a) == lies(b);
         for r in (0..self.strip).step_by(ROWS) {
             let mut done = 0;
-            for run in tiles.chunk_by(|a, b| a.index + 1 == b.index) {
+            for run in tiles.chunk_by(joined) {
                 // SAFETY: as in `run`.
                 unsafe {
                     let left = Strided { start: self.p.add(r * stride + done * depth), stride };
-                    let right = self.v.add(run[0].index * depth * lanes);
-                    let right = Strided { start: right, stride: lanes };
+                    let packed = self.v.add(run[0].index * depth * lanes);
+                    let packed = Strided { start: packed, stride: lanes };
+                    let right = self.values_at::<U>(key(&run[0])).unwrap_or(packed);
                     let sums = (self.sums.add((first_row + r) * lanes), lanes);
                     let sizes = (run.len() * depth, lanes);
                     add_product::<U, ROWS, VECTORS>(sums, left, right, sizes);
