@@ -1,7 +1,7 @@
 //! CPU kernels, one file per operation, forward and backward together.
 
 mod chunks;
-mod dispatch;
+pub(crate) mod dispatch;
 mod lanes;
 mod math;
 

@@ -86,12 +86,23 @@ fn scale(x: &[f32; 32], w: &[f32; 32]) -> f32 {
     let ends = [IQ4_VALUES[0], IQ4_VALUES[15]].map(f32::from);
     let around = |end: f32| (-7..=7_i8).map(move |step| (end + f32::from(step)) / extreme);
     let inverses = ends.into_iter().flat_map(around);
-    best_scale(x, w, inverses, |x| f32::from(IQ4_VALUES[choice(x)]))
+    best_scale(x, w, inverses, nearest_value)
 }
 
 fn choices(x: &[f32; 32], scale: f32) -> [u8; 32] {
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
     x.map(|x| choice(x * inverse) as u8)
+}
+
+/// The nearest value: the first, and one step more for each midpoint that lies below.
+#[inline(always)]
+fn nearest_value(x: f32) -> f32 {
+    let mut value = f32::from(IQ4_VALUES[0]);
+    for pair in IQ4_VALUES.windows(2) {
+        let (low, high) = (f32::from(pair[0]), f32::from(pair[1]));
+        value += if x > (low + high) / 2.0 { high - low } else { 0.0 };
+    }
+    value
 }
 
 /// The place of the nearest value: how many midpoints between neighbours lie below.

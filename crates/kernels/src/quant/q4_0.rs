@@ -7,7 +7,9 @@
 //!
 //! The low four bits of `qs[j]` are number `j`, the high four number `j + 16`.
 
-use super::search::{clamped, extreme, mean_square, scale_and_minimum, signed_scale, weights};
+use super::search::{
+    bounds, clamped, extreme, mean_square, scale_and_minimum, signed_scale, weights,
+};
 use super::{each_block, each_block_of, f16_at, f16_to_f32, f32_to_f16, part};
 
 pub(super) fn dequantize_q4_0(bytes: &[u8], out: &mut [f32]) {
@@ -90,8 +92,7 @@ pub(super) fn affine(
         let (d, m) = (f16_to_f32(d_bits), f16_to_f32(m_bits));
         return (d_bits, m_bits, x.map(|x| clamped((x - m) / d, 0.0, most) as u8));
     }
-    let lowest = x.iter().fold(f32::INFINITY, |low, x| low.min(*x));
-    let highest = x.iter().fold(f32::NEG_INFINITY, |high, x| high.max(*x));
+    let (lowest, highest) = bounds(x);
     let d = (highest - lowest) / most;
     let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
     let quants = x.map(|x| ((x - lowest) * inverse + 0.5).min(most) as u8);

@@ -1,7 +1,8 @@
 //! 256 numbers in groups with scales, which are integers under one scale of scales.
 
 use super::search::{
-    clamped, loss, mean_square, positive_scale, scale_and_minimum, signed_scale, weights,
+    at_best_level, clamped, loss, mean_square, positive_scale, scale_and_minimum, signed_scale,
+    weights,
 };
 use super::{SUPER_BLOCK, f16_to_f32, f32_to_f16};
 
@@ -23,6 +24,7 @@ pub(super) struct Signed<const GROUPS: usize> {
 }
 
 /// Splits into groups of `LEN` (`GROUPS` of them), each with the weights of its errors.
+#[inline(always)]
 fn groups<const LEN: usize, const GROUPS: usize>(
     x: &[f32; SUPER_BLOCK],
     importance: Option<&[f32; SUPER_BLOCK]>,
@@ -50,6 +52,19 @@ const NEIGHBOURS: [(f32, f32); 9] = [
 
 /// q from 0 to `most`, scales and minima from 0 to `most_scale`.
 pub(super) fn with_minima<const LEN: usize, const GROUPS: usize>(
+    x: &[f32; SUPER_BLOCK],
+    importance: Option<&[f32; SUPER_BLOCK]>,
+    most: f32,
+    most_scale: f32,
+) -> WithMinima<GROUPS> {
+    at_best_level(
+        #[inline(always)]
+        || search_with_minima::<LEN, GROUPS>(x, importance, most, most_scale),
+    )
+}
+
+#[inline(always)]
+fn search_with_minima<const LEN: usize, const GROUPS: usize>(
     x: &[f32; SUPER_BLOCK],
     importance: Option<&[f32; SUPER_BLOCK]>,
     most: f32,
@@ -92,6 +107,19 @@ pub(super) fn with_minima<const LEN: usize, const GROUPS: usize>(
 
 /// q from `-most` to `most - 1`, scales from `-most_scale` to `most_scale - 1`.
 pub(super) fn signed<const LEN: usize, const GROUPS: usize>(
+    x: &[f32; SUPER_BLOCK],
+    importance: Option<&[f32; SUPER_BLOCK]>,
+    most: f32,
+    most_scale: f32,
+) -> Signed<GROUPS> {
+    at_best_level(
+        #[inline(always)]
+        || search_signed::<LEN, GROUPS>(x, importance, most, most_scale),
+    )
+}
+
+#[inline(always)]
+fn search_signed<const LEN: usize, const GROUPS: usize>(
     x: &[f32; SUPER_BLOCK],
     importance: Option<&[f32; SUPER_BLOCK]>,
     most: f32,
