@@ -76,9 +76,9 @@ fn compare(template: &ChatTemplate, cases: &Cases, case: &Case) -> String {
         add_generation_prompt: case.add_generation_prompt,
         switches: &[],
     };
-    let rendered = template.render_dialogue(&dialogue).map(|spans| {
-        spans.into_iter().map(|span| span.text).collect::<String>()
-    });
+    let rendered = template
+        .render_dialogue(&dialogue)
+        .map(|spans| spans.into_iter().map(|span| span.text).collect::<String>());
     match (rendered, &case.text) {
         (Ok(ours), Some(theirs)) if ours == *theirs => String::new(),
         (Err(_), None) => String::new(),

@@ -38,12 +38,8 @@ pub(crate) fn check(map: &[u8]) -> Result<(), &'static str> {
     if replacements.split('\0').any(|replacement| replacement.len() > MAX_REPLACEMENT_BYTES) {
         return Err("has a replacement of more than 256 bytes");
     }
-    let units: Vec<Unit> = array
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|bytes| Unit(u32::from_le_bytes(*bytes)))
-        .collect();
+    let units: Vec<Unit> =
+        array.as_chunks::<4>().0.iter().map(|bytes| Unit(u32::from_le_bytes(*bytes))).collect();
     walk(&units, replacements)
 }
 

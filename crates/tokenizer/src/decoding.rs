@@ -123,7 +123,8 @@ impl Decoding {
             text = text.replace(pattern, content);
         }
         if let Some(words) = &self.words {
-            let continued = words.continuing.as_deref().and_then(|prefix| text.strip_prefix(prefix));
+            let continued =
+                words.continuing.as_deref().and_then(|prefix| text.strip_prefix(prefix));
             text = continued.map_or_else(|| format!(" {text}"), str::to_owned);
             if words.cleanup {
                 text = CLEANUP.iter().fold(text, |text, (from, to)| text.replace(from, to));

@@ -139,7 +139,9 @@ fn scan_normalizer(step: &Value, growth: &mut usize) -> Result<()> {
         if *growth <= MAX_GROWTH {
             return Ok(());
         }
-        broken(format!("normalizer {step} and the others make text more than {MAX_GROWTH} times as long"))
+        broken(format!(
+            "normalizer {step} and the others make text more than {MAX_GROWTH} times as long"
+        ))
     };
     match expect_kind(step, "normalizer", NORMALIZERS)? {
         "Sequence" => match step["normalizers"].as_array() {

@@ -76,8 +76,8 @@ impl Tokenizer {
             return Err(Error::NotATokenizer(found));
         }
         let scanned = scan(json)?;
-        let pipeline: Pipeline =
-            serde_json::from_slice(json).map_err(|error| Error::NotATokenizer(error.to_string()))?;
+        let pipeline: Pipeline = serde_json::from_slice(json)
+            .map_err(|error| Error::NotATokenizer(error.to_string()))?;
         expect_ids(&pipeline, scanned.added.iter().map(|(token, id)| (token.as_str(), *id)))?;
         let unknown = match scanned.unknown {
             Unknown::Absent => None,

@@ -79,7 +79,8 @@ fn frame(start: &[(&str, u32)], end: &[(&str, u32)]) -> Value {
     if start.is_empty() && end.is_empty() {
         return Value::Null;
     }
-    let special = |(token, _): &(&str, u32)| json!({ "SpecialToken": { "id": token, "type_id": 0 } });
+    let special =
+        |(token, _): &(&str, u32)| json!({ "SpecialToken": { "id": token, "type_id": 0 } });
     let sequence = |name: &str| json!({ "Sequence": { "id": name, "type_id": 0 } });
     let around = |names: &[&str]| -> Vec<Value> {
         let inside = names.iter().map(|name| sequence(name));

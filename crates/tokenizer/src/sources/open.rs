@@ -71,7 +71,8 @@ fn in_file(path: &Path) -> Result<Option<Tokenizer>> {
         match text(path.extension()) {
             "json" => Tokenizer::load(path),
             "model" => read(path).and_then(|bytes| Tokenizer::from_sentencepiece(&bytes)),
-            "tiktoken" => read(path).and_then(|ranks| Tokenizer::from_tiktoken(text(path.file_stem()), &ranks)),
+            "tiktoken" => read(path)
+                .and_then(|ranks| Tokenizer::from_tiktoken(text(path.file_stem()), &ranks)),
             _ => return Ok(None),
         }
     };

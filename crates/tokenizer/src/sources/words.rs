@@ -19,9 +19,8 @@ const MAX_WORD_CHARACTERS: usize = 100;
 /// `uncased` models want it.
 pub(super) fn from_vocab_txt(text: &str) -> Result<Tokenizer> {
     let tokens: Vec<&str> = text.lines().map(str::trim_end).collect();
-    let cased = tokens.iter().any(|token| {
-        !token.starts_with('[') && token.chars().any(char::is_uppercase)
-    });
+    let cased =
+        tokens.iter().any(|token| !token.starts_with('[') && token.chars().any(char::is_uppercase));
     from_tokens(tokens.into_iter().map(str::to_owned), !cased)
 }
 

@@ -233,7 +233,8 @@ impl ChatTemplate {
     fn variables(&self, dialogue: &Dialogue<'_>, taint: Option<&Arc<Taint>>) -> Value {
         let mark = |mark: char| Value::from(mark.to_string());
         let mut variables = values::of(dialogue, taint);
-        variables.extend(self.tokens.iter().map(|(&name, text)| (name, Value::from(text.as_str()))));
+        variables
+            .extend(self.tokens.iter().map(|(&name, text)| (name, Value::from(text.as_str()))));
         variables.insert("__unix_time", Value::from(self.unix_time));
         if let Some(taint) = taint {
             variables.insert("__generation_open", mark(taint.generation_open));
@@ -270,10 +271,10 @@ impl std::io::Write for Bounded {
 #[error("{0}")]
 struct Refusal(String);
 
-/// Python's notion: none and undefined values are not iterable.
+/// The reference's notion: none is not iterable, what is undefined is empty.
 fn iterable(value: &Value) -> bool {
-    use ValueKind::{Iterable, Map, Seq, String};
-    matches!(value.kind(), Iterable | Map | Seq | String)
+    use ValueKind::{Iterable, Map, Seq, String, Undefined};
+    matches!(value.kind(), Iterable | Map | Seq | String | Undefined)
 }
 
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {

@@ -44,11 +44,8 @@ pub(super) fn of<'a>(
     taint: Option<&Arc<Taint>>,
 ) -> BTreeMap<&'a str, Value> {
     let view = View { taint };
-    let mut variables: BTreeMap<&str, Value> = dialogue
-        .switches
-        .iter()
-        .map(|(name, value)| (*name, plain(value)))
-        .collect();
+    let mut variables: BTreeMap<&str, Value> =
+        dialogue.switches.iter().map(|(name, value)| (*name, plain(value))).collect();
     let messages = dialogue.messages.iter().map(|message| view.message(message)).collect();
     variables.insert("messages", messages);
     variables.insert("add_generation_prompt", dialogue.add_generation_prompt.into());

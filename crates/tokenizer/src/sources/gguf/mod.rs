@@ -198,7 +198,8 @@ fn character_pairs(vocabulary: &GgufVocabulary) -> Result<Tokenizer> {
     }
     let model = builder.build().map_err(|error| Error::NotATokenizer(error.to_string()))?;
     let replace = |pattern: &str, content: &str| {
-        json!({ "type": "Replace", "pattern": { "String": pattern }, "content": content })
+        let pattern = json!({ "String": pattern });
+        json!({ "type": "Replace", "pattern": pattern, "content": content })
     };
     let parts = Parts {
         model: model.into(),
