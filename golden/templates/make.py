@@ -8,7 +8,7 @@ Needs the packages of bench/peers/requirements.txt; the versions used stand in g
 The templates are written for this test, each after the style of a published family.
 `golden.json`
     templates       name: source
-    cases           template, messages, add_generation_prompt; then either `text` and `generated`
+    cases           template, messages, tools, add_generation_prompt; either `text` and `generated`
                     (start and end, in characters, of what the assistant says) or `refused`, the
                     message of raise_exception
 The date is 2026-07-26 18:30:00 UTC, `unix_time` in golden.json.
@@ -24,7 +24,6 @@ from transformers.utils import chat_template_utils
 
 HERE = pathlib.Path(__file__).parent
 NOW = datetime.datetime(2026, 7, 26, 18, 30, tzinfo=datetime.timezone.utc)
-
 
 
 class FixedDate(datetime.datetime):
@@ -116,6 +115,46 @@ ANSWER:{% endif %}
 {% generation %}{{ message.content }}{% endgeneration %}
 {%- endfor %}
 """,
+    # Tools, their calls and results; thoughts cut out of what the assistant said.
+    "tools": """\
+{%- if tools %}
+    {{- '<|header|>system\\n' }}
+    {%- for tool in tools %}
+        {{- tool | tojson + '\\n' }}
+        {%- for name, schema in tool.function.parameters.properties.items() %}
+            {{- '- ' + name + ': ' + {'string': 'str', 'integer': 'int'}[schema.type] }}
+            {%- if name in tool.function.parameters.required %}{{ ' (required)' }}{% endif %}
+            {{- '\\n' }}
+        {%- endfor %}
+    {%- endfor %}
+{%- endif %}
+{%- set ns = namespace(names={}) %}
+{%- for message in messages %}
+    {%- if message.role == 'tool' %}
+        {{- '<tool_response>' + message.name|default('?') }}
+        {{- ':' + message.content + '</tool_response>\\n' }}
+        {%- continue %}
+    {%- endif %}
+    {{- '<|header|>' + message.role + '\\n' }}
+    {%- set content = message.content %}
+    {%- if '</think>' in content and message.role == 'assistant' %}
+        {%- set thought = content.split('</think>')[0].rstrip('\\n') %}
+        {%- set thought = thought.split('<think>')[-1].lstrip('\\n') %}
+        {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
+        {{- '<think>' + thought + '</think>' }}
+    {%- elif message.reasoning_content is defined %}
+        {{- '<think>' + message.reasoning_content | trim + '</think>' }}
+    {%- endif %}
+    {{- content | replace('<', '&lt;', 1) }}
+    {%- for call in message.tool_calls or [] %}
+        {{- '<tool_call>{"name": "' ~ call.function.name ~ '", "arguments": ' }}
+        {%- set arguments = call.function.arguments %}
+        {{- (arguments if arguments is string else arguments | tojson) ~ '}</tool_call>' }}
+    {%- endfor %}
+    {{- '<|eot|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|header|>assistant\\n' }}{% endif %}
+""",
     # Methods of Python's strings and dictionaries.
     "methods": """\
 {%- for message in messages %}
@@ -136,13 +175,47 @@ DIALOGUES = [
         {"role": "assistant", "content": "第一行\n第二行"},
     ],
     [{"role": "user", "content": "one"}, {"role": "user", "content": "two"}],
+    [
+        {"role": "user", "content": "a < b < c?"},
+        {"role": "assistant", "content": "<think>\nhm </think\n</think>\n\nyes"},
+        {"role": "user", "content": "</think>!"},
+        {"role": "assistant", "content": "so", "reasoning_content": " because\n"},
+    ],
+]
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": 'The weather "now" \\ 天气\n<second> line',
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}},
+            "required": ["city"],
+        },
+    },
+}
+CALL = {
+    "name": "get_weather",
+    "arguments": {"city": 'a "b" 京', "days": 2, "more": [1.5, None, True, {}]},
+}
+TOOL_DIALOGUE = [
+    {"role": "user", "content": "天气?"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "c1", "type": "function", "function": CALL}],
+    },
+    {"role": "tool", "content": '{"sky": "clear"}', "tool_call_id": "c1", "name": "get_weather"},
+    {"role": "assistant", "content": "Clear."},
 ]
 
 
-def render(template, messages, add_generation_prompt):
+def render(template, messages, tools, add_generation_prompt):
     texts, generated = chat_template_utils.render_jinja_template(
         [messages],
         chat_template=template,
+        tools=tools,
         return_assistant_tokens_mask=True,
         add_generation_prompt=add_generation_prompt,
         bos_token="<|endoftext|>",
@@ -154,11 +227,14 @@ def render(template, messages, add_generation_prompt):
 def main():
     cases = []
     for name, template in TEMPLATES.items():
-        for messages in DIALOGUES:
+        dialogues = [(messages, None) for messages in DIALOGUES] + [(TOOL_DIALOGUE, [TOOL])]
+        for messages, tools in dialogues:
             for prompt in (False, True):
                 case = {"template": name, "messages": messages, "add_generation_prompt": prompt}
+                if tools:
+                    case["tools"] = tools
                 try:
-                    case.update(render(template, messages, prompt))
+                    case.update(render(template, messages, tools, prompt))
                 except jinja2.exceptions.TemplateError as error:
                     case["refused"] = str(error)
                 cases.append(case)

@@ -25,7 +25,7 @@ WEATHER = {
     "type": "function",
     "function": {
         "name": "get_weather",
-        "description": "The weather \"now\" in a place <b>&amp;</b> 天气\nsecond line",
+        "description": 'The weather "now" in a place <b>&amp;</b> 天气\nsecond line',
         "parameters": {
             "type": "object",
             "properties": {
@@ -44,7 +44,10 @@ SEARCH = {
         "description": "Searches documents.",
         "parameters": {
             "type": "object",
-            "properties": {"query": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}}},
+            "properties": {
+                "query": {"type": "string"},
+                "tags": {"type": "array", "items": {"type": "string"}},
+            },
             "required": ["query", "tags"],
         },
     },
@@ -66,26 +69,77 @@ def assistant(content, **more):
 SYSTEM = {"role": "system", "content": " You are brief. \n"}
 ASKED = [user("What is the weather in 北京?")]
 CALLED = ASKED + [assistant("", tool_calls=[call("get_weather", {"city": "北京", "days": 2})])]
-RESULT = {"role": "tool", "name": "get_weather", "tool_call_id": "call00001", "content": '{"sky": "clear", "t": 21.5}'}
+RESULT = {
+    "role": "tool",
+    "name": "get_weather",
+    "tool_call_id": "call00001",
+    "content": '{"sky": "clear", "t": 21.5}',
+}
 DIALOGUES = [
     ("one", [user("Hello, world!")], []),
     ("system", [SYSTEM, user("写一首诗。")], []),
-    ("turns", [SYSTEM, user("a"), assistant("  b \n"), user("c\n\nd"), assistant("é👍"), user("e")], []),
+    (
+        "turns",
+        [SYSTEM, user("a"), assistant("  b \n"), user("c\n\nd"), assistant("é👍"), user("e")],
+        [],
+    ),
     ("ends", [user("a"), assistant("b")], []),
-    ("odd", [user('"quotes" \\ <b>&amp;</b> {{ 7 * 7 }} {% raw %} \'s\t'), assistant("```py\nx = {'a': 1}\n```"), user(" ")], []),
+    (
+        "odd",
+        [
+            user('"quotes" \\ <b>&amp;</b> {{ 7 * 7 }} {% raw %} \'s\t'),
+            assistant("```py\nx = {'a': 1}\n```"),
+            user(" "),
+        ],
+        [],
+    ),
     ("thought", [user("a"), assistant("<think>\nhm\n</think>\n\nb"), user("c")], []),
     ("thought last", [user("a"), assistant("<think>\nhm\n</think>\n\nb")], []),
-    ("reasoning", [user("a"), assistant("b", reasoning_content="hm"), user("c"), assistant("d", reasoning_content="so")], []),
+    (
+        "reasoning",
+        [
+            user("a"),
+            assistant("b", reasoning_content="hm"),
+            user("c"),
+            assistant("d", reasoning_content="so"),
+        ],
+        [],
+    ),
     ("tools", ASKED, [WEATHER]),
     ("tools system", [SYSTEM] + ASKED, [WEATHER, SEARCH]),
     ("called", CALLED, [WEATHER]),
     ("result", CALLED + [RESULT], [WEATHER, SEARCH]),
-    ("answered", [SYSTEM] + CALLED + [RESULT, assistant("It is clear."), user("Thanks")], [WEATHER]),
-    ("two calls", ASKED + [assistant("Let me see.", tool_calls=[
-        call("get_weather", {"city": "a \"b\"", "unit": "celsius"}, "call00001"),
-        call("search", {"query": "x < y & z", "tags": ["p", "q"]}, "call00002")]),
-        RESULT, {"role": "tool", "name": "search", "tool_call_id": "call00002", "content": "none\nfound"}], [WEATHER, SEARCH]),
-    ("called as text", ASKED + [assistant("", tool_calls=[call("get_weather", '{"city": "北京"}')])], [WEATHER]),
+    (
+        "answered",
+        [SYSTEM] + CALLED + [RESULT, assistant("It is clear."), user("Thanks")],
+        [WEATHER],
+    ),
+    (
+        "two calls",
+        ASKED
+        + [
+            assistant(
+                "Let me see.",
+                tool_calls=[
+                    call("get_weather", {"city": 'a "b"', "unit": "celsius"}, "call00001"),
+                    call("search", {"query": "x < y & z", "tags": ["p", "q"]}, "call00002"),
+                ],
+            ),
+            RESULT,
+            {
+                "role": "tool",
+                "name": "search",
+                "tool_call_id": "call00002",
+                "content": "none\nfound",
+            },
+        ],
+        [WEATHER, SEARCH],
+    ),
+    (
+        "called as text",
+        ASKED + [assistant("", tool_calls=[call("get_weather", '{"city": "北京"}')])],
+        [WEATHER],
+    ),
     ("two users", [user("one"), user("two")], []),
     ("assistant first", [assistant("hi"), user("a")], []),
 ]
@@ -110,20 +164,32 @@ def main():
                 case = {"template": name, "dialogue": index, "add_generation_prompt": prompt}
                 try:
                     texts, _ = chat_template_utils.render_jinja_template(
-                        [json.loads(json.dumps(messages))], chat_template=source,
-                        tools=tools or None, add_generation_prompt=prompt,
-                        bos_token="<|endoftext|>", eos_token="<|endoftext|>")
+                        [json.loads(json.dumps(messages))],
+                        chat_template=source,
+                        tools=tools or None,
+                        add_generation_prompt=prompt,
+                        bos_token="<|endoftext|>",
+                        eos_token="<|endoftext|>",
+                    )
                     case["text"] = texts[0]
                 except Exception as error:  # whatever a template does wrong
                     case["error"] = f"{type(error).__name__}: {error}"
                 cases.append(case)
-    output.write_text(json.dumps({
-        "versions": {"transformers": transformers.__version__, "jinja2": jinja2.__version__},
-        "unix_time": int(NOW.timestamp()),
-        "templates": templates,
-        "dialogues": [{"name": n, "messages": m, "tools": t} for n, m, t in DIALOGUES],
-        "cases": cases,
-    }, ensure_ascii=False))
+    output.write_text(
+        json.dumps(
+            {
+                "versions": {
+                    "transformers": transformers.__version__,
+                    "jinja2": jinja2.__version__,
+                },
+                "unix_time": int(NOW.timestamp()),
+                "templates": templates,
+                "dialogues": [{"name": n, "messages": m, "tools": t} for n, m, t in DIALOGUES],
+                "cases": cases,
+            },
+            ensure_ascii=False,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -24,15 +24,46 @@ import random
 
 from make import TEXTS
 
-HARD = "".join(chr(c) for c in range(0x20, 0x7F)) + " \t\n\r  　éÅÅßſ中文字符，。かなカナ한국어אבגع١٢٣½Ⅷ👍🏽🇨🇳\u0301\u200b\u200d\ufeff▁"
+HARD = (
+    "".join(chr(c) for c in range(0x20, 0x7F))
+    + " \t\n\r  　éÅÅßſ中文字符，。かなカナ한국어אבגع١٢٣½Ⅷ👍🏽🇨🇳\u0301\u200b\u200d\ufeff▁"
+)
 
 
 def texts():
     """Fixed texts and random ones; text without a lone surrogate or NUL."""
     source = random.Random(20260726)
     made = [text for text in TEXTS if text]
-    words = ["the", " The", "ing", "'ll", "'S", "  ", "\n\n", "\r\n", "123", "１２", "中国", "，", "…", "▁"]
-    words += [" hello", "World", "é", "👍", "\t", "a" * 20, " " * 9, "<s>", "<0x0A>", "...", "=====", "x²"]
+    words = [
+        "the",
+        " The",
+        "ing",
+        "'ll",
+        "'S",
+        "  ",
+        "\n\n",
+        "\r\n",
+        "123",
+        "１２",
+        "中国",
+        "，",
+        "…",
+        "▁",
+    ]
+    words += [
+        " hello",
+        "World",
+        "é",
+        "👍",
+        "\t",
+        "a" * 20,
+        " " * 9,
+        "<s>",
+        "<0x0A>",
+        "...",
+        "=====",
+        "x²",
+    ]
     for _ in range(300):
         made.append("".join(source.choice(HARD) for _ in range(source.randrange(1, 40))))
         made.append("".join(source.choice(words) for _ in range(source.randrange(1, 25))))
@@ -55,10 +86,25 @@ def gguf_vocabulary(path):
             name = "chat_template"
         elif name == "token_type":
             name = "token_types"
-        if name in ("model", "pre", "tokens", "scores", "token_types", "merges", "chat_template",
-                    "bos_token_id", "eos_token_id", "eot_token_id", "unknown_token_id",
-                    "padding_token_id", "add_bos_token", "add_eos_token", "add_space_prefix",
-                    "remove_extra_whitespaces", "precompiled_charsmap"):
+        if name in (
+            "model",
+            "pre",
+            "tokens",
+            "scores",
+            "token_types",
+            "merges",
+            "chat_template",
+            "bos_token_id",
+            "eos_token_id",
+            "eot_token_id",
+            "unknown_token_id",
+            "padding_token_id",
+            "add_bos_token",
+            "add_eos_token",
+            "add_space_prefix",
+            "remove_extra_whitespaces",
+            "precompiled_charsmap",
+        ):
             vocabulary[name] = field.contents()
     return vocabulary
 
@@ -69,7 +115,9 @@ def ggml_vocab(folder, models):
         cases = []
         if inputs.exists():
             given = inputs.read_text(encoding="utf-8").split("\n__ggml_vocab_test__\n")
-            expected = [[int(id) for id in line.split()] for line in outputs.read_text().split("\n")]
+            expected = [
+                [int(id) for id in line.split()] for line in outputs.read_text().split("\n")
+            ]
             cases = [{"text": text, "ids": ids} for text, ids in zip(given, expected)]
         name = path.name.removeprefix("ggml-vocab-").removesuffix(".gguf")
         write(folder, f"gguf-{name}", {"gguf": gguf_vocabulary(path), "cases": cases})
@@ -83,7 +131,10 @@ def published(folder, source):
     reference.no_padding()
     reference.no_truncation()
     reference.encode_special_tokens = True
-    cases = [{"text": text, "ids": reference.encode(text, add_special_tokens=False).ids} for text in texts()]
+    cases = [
+        {"text": text, "ids": reference.encode(text, add_special_tokens=False).ids}
+        for text in texts()
+    ]
     name = source.name if source.name not in ("models", "model") else source.parent.name
     write(folder, f"json-{name}", {"path": str(source.resolve()), "cases": cases})
 
@@ -96,7 +147,9 @@ def tiktoken_files(folder, source):
     for file in sorted(source.glob("*.tiktoken")):
         public.load_tiktoken_bpe = lambda *_, file=file, **__: load_tiktoken_bpe(str(file))
         encoding = tiktoken.Encoding(**getattr(public, file.stem)())
-        cases = [{"text": text, "ids": encoding.encode(text, disallowed_special=())} for text in texts()]
+        cases = [
+            {"text": text, "ids": encoding.encode(text, disallowed_special=())} for text in texts()
+        ]
         write(folder, f"tiktoken-{file.stem}", {"path": str(file.resolve()), "cases": cases})
 
 
@@ -106,9 +159,12 @@ def gpt2(folder, source):
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
     public.data_gym_to_mergeable_bpe_ranks = lambda **_: data_gym_to_mergeable_bpe_ranks(
-        vocab_bpe_file=str(source / "vocab.bpe"), encoder_json_file=str(source / "encoder.json"))
+        vocab_bpe_file=str(source / "vocab.bpe"), encoder_json_file=str(source / "encoder.json")
+    )
     encoding = tiktoken.Encoding(**public.gpt2())
-    cases = [{"text": text, "ids": encoding.encode(text, disallowed_special=())} for text in texts()]
+    cases = [
+        {"text": text, "ids": encoding.encode(text, disallowed_special=())} for text in texts()
+    ]
     write(folder, "pairs-gpt2", {"path": str(source.resolve()), "cases": cases})
 
 
@@ -133,7 +189,9 @@ def check(folder):
         reference = tokenizers.Tokenizer.from_file(str(written))
         reference.encode_special_tokens = True
         cases = json.loads(file.read_text())["cases"]
-        same = sum(reference.encode(c["text"], add_special_tokens=False).ids == c["ids"] for c in cases)
+        same = sum(
+            reference.encode(c["text"], add_special_tokens=False).ids == c["ids"] for c in cases
+        )
         print(f"{name:24} {same} of {len(cases)} equal")
 
 

@@ -38,9 +38,8 @@ impl Spellings {
         lengths.sort_unstable_by(|left, right| right.cmp(left));
         lengths.dedup();
         let mut begins = vec![false; 256];
-        for token in tokens.keys() {
-            begins[usize::from(token.as_bytes()[0])] = true;
-        }
+        let first_bytes = tokens.keys().filter_map(|token| token.bytes().next());
+        first_bytes.for_each(|byte| begins[usize::from(byte)] = true);
         Self { tokens, lengths, begins }
     }
 
@@ -53,9 +52,8 @@ impl Spellings {
         if self.is_empty() {
             return None;
         }
-        let bytes = text.as_bytes();
-        for start in from..bytes.len() {
-            if !self.begins[usize::from(bytes[start])] {
+        for (start, byte) in text.bytes().enumerate().skip(from) {
+            if !self.begins[usize::from(byte)] {
                 continue;
             }
             for &length in &self.lengths {

@@ -150,28 +150,37 @@ fn broken_files_are_errors() {
 fn files_whose_parts_do_not_fit_are_refused_by_part() {
     let whole: serde_json::Value = serde_json::from_slice(TOKENIZER.json()).unwrap();
     for (pointer, value, named) in [
-        ("/decoder", json!({ "type": "Fuse" }), "decoder"),
-        ("/decoder", json!(null), "decoder"),
+        ("/decoder", json!({ "type": "BPEDecoder", "suffix": "</w>" }), "decoder"),
         (
             "/normalizer",
             json!({ "type": "Precompiled", "precompiled_charsmap": "x" }),
-            "normalizer",
+            "normalizer.precompiled_charsmap",
         ),
-        ("/pre_tokenizer", json!({ "type": "Metaspace" }), "pre_tokenizer"),
+        (
+            "/normalizer",
+            json!({ "type": "Precompiled", "precompiled_charsmap": "BAAAAAAAAAA=" }),
+            "leads outside",
+        ),
+        (
+            "/normalizer",
+            json!({ "type": "Replace", "pattern": { "String": "a" }, "content": "a".repeat(300) }),
+            "as long",
+        ),
+        ("/pre_tokenizer", json!({ "type": "FixedLength", "length": 0 }), "pre_tokenizer"),
         ("/pre_tokenizer/pretokenizers/0/pattern/Regex", json!("("), "arsing"),
-        ("/model/type", json!("Unigram"), "model"),
+        ("/model/type", json!("Markov"), "model"),
         ("/model/dropout", json!(0.1), "dropout"),
         ("/model/end_of_word_suffix", json!("</w>"), "end_of_word_suffix"),
         ("/model/vocab/!", json!(5), "is taken"),
         ("/model/vocab/!", json!(-1), "-1"),
         ("/model/vocab/!", json!(4_000_000_000_u32), "4000000000"),
-        ("/model/vocab", json!([]), "vocab"),
-        ("/model/merges/0", json!(["!", "never seen"]), "merge"),
-        ("/model/merges/0", json!("!!"), "merge"),
-        ("/model/merges", json!(7), "merges"),
-        ("/added_tokens/0/id", json!(1_u64 << 40), "added token"),
+        ("/model/vocab", json!([]), "invalid type"),
+        ("/model/merges/0", json!(["!", "never seen"]), "never seen"),
+        ("/model/merges/0", json!("!!"), "erge"),
+        ("/model/merges", json!(7), "7"),
+        ("/added_tokens/0/id", json!(1_u64 << 40), "invalid value"),
         ("/added_tokens/0/id", json!(9), "cannot have id 9"),
-        ("/added_tokens", json!({}), "added_tokens"),
+        ("/added_tokens", json!({}), "invalid type"),
     ] {
         let mut changed = whole.clone();
         *changed.pointer_mut(pointer).unwrap() = value;
@@ -181,14 +190,19 @@ fn files_whose_parts_do_not_fit_are_refused_by_part() {
 }
 
 #[test]
-fn a_vocabulary_whose_control_tokens_text_can_forge_is_refused() {
+fn a_vocabulary_that_would_read_text_as_a_control_token_reads_it_in_pieces() {
     let text = String::from_utf8(TOKENIZER.json().to_vec()).unwrap();
     // Without the pre-split a whole text is one word, which `ignore_merges` looks up as it is.
     let forgeable = text.replace("\"ignore_merges\": false", "\"ignore_merges\": true");
     let mut forgeable: serde_json::Value = serde_json::from_str(&forgeable).unwrap();
     forgeable["pre_tokenizer"] = forgeable["pre_tokenizer"]["pretokenizers"][1].clone();
-    let error = Tokenizer::from_json(forgeable.to_string().as_bytes()).unwrap_err();
-    assert!(matches!(error, Error::ForgeableToken { .. }), "{error}");
+    let tokenizer = Tokenizer::from_json(forgeable.to_string().as_bytes()).unwrap();
+    for token in SPECIAL_TOKENS {
+        let ids = tokenizer.encode(token).unwrap();
+        assert!(!ids.iter().any(|&id| tokenizer.is_special(id)), "{token}");
+        assert_eq!(tokenizer.decode(&ids).unwrap(), token);
+        assert_eq!(tokenizer.encode_batch(&[token]).unwrap(), [ids]);
+    }
 }
 
 #[test]

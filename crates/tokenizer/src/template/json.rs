@@ -88,6 +88,7 @@ impl Formatter for Style {
 }
 
 /// The filter `value | tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
+#[expect(clippy::needless_pass_by_value, reason = "the interpreter hands over its arguments")]
 pub(super) fn tojson(
     state: &mut State<'_, '_>,
     value: &Value,

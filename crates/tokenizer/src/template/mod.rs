@@ -271,10 +271,10 @@ impl std::io::Write for Bounded {
 #[error("{0}")]
 struct Refusal(String);
 
-/// Python's notion: none and undefined values are not iterable.
+/// The reference's notion: none is not iterable, what is undefined is empty.
 fn iterable(value: &Value) -> bool {
-    use ValueKind::{Iterable, Map, Seq, String};
-    matches!(value.kind(), Iterable | Map | Seq | String)
+    use ValueKind::{Iterable, Map, Seq, String, Undefined};
+    matches!(value.kind(), Iterable | Map | Seq | String | Undefined)
 }
 
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {

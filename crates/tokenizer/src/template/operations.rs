@@ -1,11 +1,12 @@
 //! Comparisons and filters that look at letters, redirected to versions that read text in disguise.
 //!
-//! The compiled template is changed, not its text: `==` becomes a call with the same two operands,
-//! and a filter's name becomes another's. So precedence and everything else stay as they are.
+//! The compiled template is changed, not its text: `==` or `table[key]` becomes a call with the
+//! same two operands, and a filter's name becomes another's. So precedence and everything else
+//! stay as they are.
 
 use minijinja::machinery::{Instruction, Instructions};
 use minijinja::value::Rest;
-use minijinja::{Environment, Error, State, Value};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::strings::{self, FILTERS};
 use super::taint::{Taint, VARIABLE};
@@ -40,6 +41,7 @@ pub(super) fn register(environment: &mut Environment<'_>) {
             compare(state, test, &operands)
         });
     }
+    environment.add_function("__item", item);
     for &(filter, name, method) in FILTERS {
         environment.add_filter(name, move |state: &mut State<'_, '_>, arguments: Rest<Value>| {
             match arguments.split_first() {
@@ -49,6 +51,19 @@ pub(super) fn register(environment: &mut Environment<'_>) {
                 _ => state.apply_filter(filter, &arguments),
             }
         });
+    }
+}
+
+/// `container[key]`, where the template's own tables are asked by keys as they read.
+fn item(state: &State<'_, '_>, container: &Value, key: &Value) -> Result<Value, Error> {
+    if container.is_undefined() {
+        return Err(ErrorKind::UndefinedError.into());
+    }
+    let found = container.get_item(key)?;
+    let taint = state.lookup(VARIABLE);
+    match taint.as_ref().and_then(|taint| taint.downcast_object_ref::<Taint>()) {
+        Some(taint) if found.is_undefined() => container.get_item(&taint.clean_value(key)),
+        _ => Ok(found),
     }
 }
 
@@ -75,6 +90,7 @@ pub(super) fn redirect(instructions: &mut Instructions<'_>) {
             Instruction::Gt => *instruction = call("__gt"),
             Instruction::Gte => *instruction = call("__ge"),
             Instruction::In => *instruction = call("__in"),
+            Instruction::GetItem => *instruction = call("__item"),
             Instruction::PerformTest(name, ..) => {
                 if let Some((_, ours)) = TESTS.iter().find(|(test, _)| test == name) {
                     *name = ours;

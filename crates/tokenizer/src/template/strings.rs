@@ -75,7 +75,7 @@ impl<'a> Text<'a> {
             "rstrip" => self.strip(text(0), false, true),
             "upper" => self.map_case(|_, found| found.to_uppercase().collect()),
             "lower" => self.map_case(|_, found| found.to_lowercase().collect()),
-            "capitalize" => self.map_case(|first, found| cased(first, found)),
+            "capitalize" => self.map_case(cased),
             "title" => {
                 let mut inside = false;
                 self.map_case(|_, found| {

@@ -197,7 +197,10 @@ fn character_pairs(vocabulary: &GgufVocabulary) -> Result<Tokenizer> {
         builder = builder.unk_token(vocabulary.tokens[id as usize].clone());
     }
     let model = builder.build().map_err(|error| Error::NotATokenizer(error.to_string()))?;
-    let replace = |pattern: &str, content: &str| json!({ "type": "Replace", "pattern": { "String": pattern }, "content": content });
+    let replace = |pattern: &str, content: &str| {
+        let pattern = json!({ "String": pattern });
+        json!({ "type": "Replace", "pattern": pattern, "content": content })
+    };
     let parts = Parts {
         model: model.into(),
         normalizer: replace(" ", SPACE),

@@ -68,7 +68,11 @@ pub(crate) fn from_model(model: &Model, post_processor: Value) -> Result<Tokeniz
             .zip(0..)
             .filter_map(|(piece, id)| match piece.purpose {
                 Purpose::Control | Purpose::Unknown => Some((control(&piece.text), id)),
-                Purpose::UserDefined => Some((user_defined(&piece.text), id)),
+                // A piece with spaces is found where they are written as in pieces.
+                Purpose::UserDefined => {
+                    let spaces = piece.text.contains(SPACE);
+                    Some((user_defined(&piece.text).normalized(spaces), id))
+                }
                 Purpose::Normal | Purpose::Byte | Purpose::Unused => None,
             })
             .collect(),
@@ -140,13 +144,17 @@ fn normalizer(rules: &Rules) -> Result<Value> {
         steps.push(json!({ "type": "Precompiled", "precompiled_charsmap": encoded }));
     }
     if rules.remove_extra_whitespaces {
-        steps.push(replace(json!({ "Regex": r"\A +| +\z" }), ""));
+        steps.push(replace(json!({ "Regex": r"\A +" }), ""));
         steps.push(replace(json!({ "Regex": " {2,}" }), " "));
     }
     if rules.add_dummy_prefix {
         steps.push(json!({ "type": "Prepend", "prepend": SPACE }));
     }
     steps.push(replace(json!({ "String": " " }), SPACE));
+    if rules.remove_extra_whitespaces {
+        // After the replacement: at the end, a written space mark counts as a space.
+        steps.push(replace(json!({ "Regex": format!(r"{SPACE}+\z") }), ""));
+    }
     Ok(json!({ "type": "Sequence", "normalizers": steps }))
 }
 

@@ -192,3 +192,48 @@ fn parse_rules(message: &[u8], rules: &mut Rules) -> Parsed<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FILE: &[u8] =
+        include_bytes!("../../../../../golden/tokenizer/sentencepiece/bpe-user.model");
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(50_000))]
+
+        #[test]
+        fn a_mutated_model_is_an_error_or_no_larger_than_its_bytes(
+            changes in prop::collection::vec((0..FILE.len(), any::<u8>()), 0..8),
+            start in 0..FILE.len(),
+            length in 0..2_000_usize,
+        ) {
+            let mut bytes = FILE.to_vec();
+            for (place, byte) in changes {
+                bytes[place] = byte;
+            }
+            // Often the whole file, often a part of it.
+            let start = if start % 2 == 0 { 0 } else { start };
+            let end = if length % 2 == 0 { bytes.len() } else { bytes.len().min(start + length) };
+            if let Ok(model) = Model::parse(&bytes[start..end]) {
+                let texts: usize = model.pieces.iter().map(|piece| piece.text.len()).sum();
+                let parts = model.rules.charsmap.len() + model.pieces.len();
+                prop_assert!(texts + parts <= end - start);
+                prop_assert!(model.pieces.iter().all(|piece| piece.score.is_finite()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_model_says_is_read() {
+        let model = Model::parse(FILE).unwrap();
+        assert_eq!((model.kind, model.byte_fallback), (Kind::Bpe, true));
+        assert_eq!((model.bos, model.eos, model.padding), (Some(1), Some(2), None));
+        assert!(!model.rules.add_dummy_prefix && !model.rules.remove_extra_whitespaces);
+        let purposes: Vec<Purpose> = model.pieces.iter().take(6).map(|p| p.purpose).collect();
+        use Purpose::{Byte, Control, Unknown, UserDefined};
+        assert_eq!(purposes, [Unknown, Control, Control, UserDefined, UserDefined, Byte]);
+    }
+}
