@@ -24,6 +24,7 @@ pub mod swiglu;
 pub mod bandwidth;
 pub mod gemm;
 pub mod peak;
+pub mod quantised;
 
 #[cfg(test)]
 mod tests;

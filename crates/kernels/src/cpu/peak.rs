@@ -53,6 +53,22 @@ pub fn vdpbf16ps_gflops(cpu: &Cpu, threads: usize) -> Option<f64> {
     }
 }
 
+/// int8 products added in 32 bits by `vpdpbusd`, in GOP/s of `threads` threads; `None` where the
+/// CPU's level has no such instruction.
+///
+/// # Panics
+/// When the CPU has fewer threads.
+#[must_use]
+pub fn vpdpbusd_gops(cpu: &Cpu, threads: usize) -> Option<f64> {
+    #[cfg(target_arch = "x86_64")]
+    if cpu.simd >= Simd::Avx512 && is_x86_feature_detected!("avx512vnni") {
+        // SAFETY: both features were found.
+        return Some(best(cpu, threads, 128, || unsafe { x86::dot_int8() }));
+    }
+    let _ = (cpu, threads);
+    None
+}
+
 /// The best of some measurements of `work`, which does `ROUNDS * SUMS` operations of `flops` each.
 fn best(cpu: &Cpu, threads: usize, flops: usize, work: impl Fn() + Sync) -> f64 {
     let have = cpu.pool.threads();
@@ -110,6 +126,18 @@ mod x86 {
         for _ in 0..ROUNDS {
             for sum in &mut sums {
                 *sum = _mm512_dpbf16_ps(*sum, a, b);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) fn dot_int8() {
+        let (a, b) = (black_box(_mm512_set1_epi8(1)), black_box(_mm512_set1_epi8(-1)));
+        let mut sums = [_mm512_setzero_si512(); SUMS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = _mm512_dpbusd_epi32(*sum, a, b);
             }
         }
         black_box(sums);

@@ -1,0 +1,150 @@
+//! AVX-512 with VNNI: `vpdpbusd` multiplies 64 bytes and adds them by fours into 16 lanes.
+//!
+//! A tile is 6 rows by 32 columns (4 rows where a block has two scales): 12 integer and 12 f32
+//! sums, two registers of weights and one of activations.
+
+use std::arch::x86_64::*;
+
+use super::avx2::four_words_of_eight_rows;
+use super::kernel::{COLS, Format, Kind, Level, Multiply, Rows, Stream, Tile, Unpack, WeightBlock};
+use super::words::{Lanes, Source, Words};
+
+pub(super) enum Avx512 {}
+
+/// Sixteen lanes.
+#[derive(Clone, Copy)]
+pub(super) struct Zmm(__m512i);
+
+/// Methods of [`Lanes`] that are one expression of intrinsics.
+macro_rules! lanes {
+    ($(fn $name:ident($self:ident $(, $argument:ident: $type:ty)*) = $value:expr;)*) => {$(
+        #[inline(always)]
+        fn $name($self $(, $argument: $type)*) -> Self {
+            // SAFETY: lanes exist only where the CPU has these instructions.
+            Self(unsafe { $value })
+        }
+    )*};
+}
+
+impl Lanes for Zmm {
+    lanes! {
+        fn and(self, mask: u32) = _mm512_and_si512(self.0, all(mask));
+        fn xor(self, mask: u32) = _mm512_xor_si512(self.0, all(mask));
+        fn or(self, other: Self) = _mm512_or_si512(self.0, other.0);
+        fn plus(self, number: u32) = _mm512_add_epi32(self.0, all(number));
+        fn times(self, number: u32) = _mm512_mullo_epi32(self.0, all(number));
+        fn shift_left(self, bits: usize) = _mm512_sllv_epi32(self.0, all(bits as u32));
+        fn shift_right(self, bits: usize) = _mm512_srlv_epi32(self.0, all(bits as u32));
+        fn look_up(self, table: &[u8; 16]) = {
+            let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
+            _mm512_shuffle_epi8(table, self.0)
+        };
+        fn f16_to_f32(self) = bits(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(self.0)));
+        fn add_products(self, quants: Self, x: i32, _wide: bool) = {
+            _mm512_dpbusd_epi32(self.0, quants.0, _mm512_set1_epi32(x))
+        };
+        fn times_f32(self, factor: Self) = {
+            bits(_mm512_mul_ps(_mm512_cvtepi32_ps(self.0), float(factor)))
+        };
+        fn times_f32_plus(self, factor: Self, sum: Self) = {
+            bits(_mm512_fmadd_ps(_mm512_cvtepi32_ps(self.0), float(factor), float(sum)))
+        };
+        fn multiply_add(self, factor: Self, sum: Self) = {
+            bits(_mm512_fmadd_ps(float(self), float(factor), float(sum)))
+        };
+    }
+
+    #[inline(always)]
+    unsafe fn splat(number: u32) -> Self {
+        // SAFETY: by the caller.
+        Self(unsafe { all(number) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(words: &Words) -> Self {
+        // SAFETY: 64 aligned bytes; the instruction by the caller.
+        Self(unsafe { _mm512_load_si512(words.0.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn store(self, out: &mut Words) {
+        // SAFETY: 64 aligned bytes; lanes exist only where the CPU has the instruction.
+        unsafe { _mm512_store_si512(out.0.as_mut_ptr().cast(), self.0) }
+    }
+}
+
+#[inline(always)]
+unsafe fn all(number: u32) -> __m512i {
+    // SAFETY: called only where the CPU has AVX-512.
+    unsafe { _mm512_set1_epi32(number as i32) }
+}
+
+#[inline(always)]
+unsafe fn bits(floats: __m512) -> __m512i {
+    // SAFETY: called only where the CPU has AVX-512.
+    unsafe { _mm512_castps_si512(floats) }
+}
+
+#[inline(always)]
+unsafe fn float(lanes: Zmm) -> __m512 {
+    // SAFETY: called only where the CPU has AVX-512.
+    unsafe { _mm512_castsi512_ps(lanes.0) }
+}
+
+impl Level for Avx512 {
+    type Lanes = Zmm;
+
+    #[inline(always)]
+    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Zmm; 4] {
+        // SAFETY: the caller gives sixteen rows of 16 bytes.
+        unsafe {
+            let low = four_words_of_eight_rows(start, row_bytes);
+            let high = four_words_of_eight_rows(start.add(8 * row_bytes), row_bytes);
+            let join = |word: usize| {
+                Zmm(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(low[word]), high[word]))
+            };
+            [join(0), join(1), join(2), join(3)]
+        }
+    }
+
+    fn unpack<F: Format>() -> Unpack {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+        unsafe fn compiled<F: Format>(weights: Source, out: &mut [WeightBlock]) {
+            // SAFETY: passed on to the caller; the features are those of this function.
+            unsafe { super::multiply::unpack::<Avx512, F>(weights, out) }
+        }
+        compiled::<F>
+    }
+
+    fn multiply<K: Kind>() -> &'static [Multiply] {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+        unsafe fn rows<K: Kind, const R: usize>(
+            rows: Rows,
+            tile: &Tile,
+            blocks_and_zero: (usize, i32),
+            sums: *mut [f32; COLS],
+        ) {
+            // SAFETY: passed on to the caller; the features are those of this function.
+            unsafe {
+                super::multiply::multiply_tile::<Zmm, K, R, 2>(rows, tile, blocks_and_zero, sums);
+            }
+        }
+        let all: &[Multiply] =
+            &[rows::<K, 1>, rows::<K, 2>, rows::<K, 3>, rows::<K, 4>, rows::<K, 5>, rows::<K, 6>];
+        if K::SCALES == 1 { all } else { &all[..4] }
+    }
+
+    fn stream<F: Format>() -> [Stream; 4] {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+        unsafe fn rows<F: Format, const R: usize>(
+            rows: Rows,
+            weights: Source,
+            blocks: usize,
+            sums: *mut [f32; COLS],
+        ) {
+            // SAFETY: passed on to the caller; the features are those of this function.
+            unsafe { super::multiply::stream::<Avx512, F, R>(rows, weights, blocks, sums) }
+        }
+        [rows::<F, 1>, rows::<F, 2>, rows::<F, 3>, rows::<F, 4>]
+    }
+}

@@ -1,0 +1,133 @@
+//! Sixteen weight rows side by side: the bytes of a block as 32-bit words, one lane a row.
+//!
+//! The rows of a weight matrix are the columns of the product. [`Columns::words`] transposes what
+//! sixteen of them have at the same place, so that every step after it is the same operation on
+//! sixteen lanes: one AVX-512 instruction, or two of AVX2.
+
+use super::kernel::Level;
+
+/// Weight rows that are unpacked together; lanes of an AVX-512 register.
+pub(super) const LANES: usize = 16;
+
+/// Sixteen 32-bit lanes in memory: integers or the bits of f32.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Words(pub(super) [u32; LANES]);
+
+/// Sixteen 32-bit lanes in registers. Having some proves that the CPU has their instructions.
+pub(super) trait Lanes: Copy {
+    /// Whether `add_products` takes 128 from wide quants.
+    const CENTRES_WIDE: bool = false;
+
+    /// # Safety
+    /// The CPU has the instructions.
+    unsafe fn load(words: &Words) -> Self;
+    fn store(self, out: &mut Words);
+
+    fn and(self, mask: u32) -> Self;
+    fn xor(self, mask: u32) -> Self;
+    fn or(self, other: Self) -> Self;
+    /// Wraps around.
+    fn plus(self, number: u32) -> Self;
+    /// Wraps around.
+    fn times(self, number: u32) -> Self;
+    fn shift_left(self, bits: usize) -> Self;
+    fn shift_right(self, bits: usize) -> Self;
+    /// Each byte, which must be below 16, replaced by that entry of the table.
+    fn look_up(self, table: &[u8; 16]) -> Self;
+    /// The f32 of the f16 in the low half of each lane.
+    fn f16_to_f32(self) -> Self;
+
+    /// The same integer, or the bits of the same f32, in every lane.
+    ///
+    /// # Safety
+    /// The CPU has the instructions.
+    unsafe fn splat(number: u32) -> Self;
+    /// Adds the products of four unsigned bytes of each lane of `quants` and four signed ones, `x`,
+    /// to the integers in `self`. Unless `wide`, all of `quants` are below 64.
+    fn add_products(self, quants: Self, x: i32, wide: bool) -> Self;
+    /// Each lane as a signed integer times an f32.
+    fn times_f32(self, factor: Self) -> Self;
+    /// Each lane as a signed integer times an f32, plus `sum`, rounded once.
+    fn times_f32_plus(self, factor: Self, sum: Self) -> Self;
+    /// Product of f32, plus `sum`, rounded once.
+    fn multiply_add(self, factor: Self, sum: Self) -> Self;
+
+    /// Byte `index` of each lane, 0 to 255.
+    #[inline(always)]
+    fn byte(self, index: usize) -> Self {
+        self.shift_right(8 * index).and(0xff)
+    }
+}
+
+/// Sixteen weight rows, from some block on.
+#[derive(Clone, Copy)]
+pub(super) struct Source {
+    pub(super) start: *const u8,
+    /// Bytes from one row to the next.
+    pub(super) row_bytes: usize,
+    /// Where the bytes lie, one after the other, that are fetched into L2 meanwhile: as many as are
+    /// read. Any address.
+    pub(super) ahead: *const u8,
+}
+
+/// The same block of sixteen weight rows.
+#[derive(Clone, Copy)]
+pub(super) struct Columns<L> {
+    source: Source,
+    block_bytes: usize,
+    level: std::marker::PhantomData<L>,
+}
+
+impl<L: Level> Columns<L> {
+    /// Block number `block` of each row.
+    ///
+    /// # Safety
+    /// The block's bytes can be read in all rows of the source as long as this lives, and the CPU
+    /// has the instructions of `L`.
+    #[inline(always)]
+    pub(super) unsafe fn new(source: Source, block: usize, block_bytes: usize) -> Self {
+        let start = source.start.wrapping_add(block * block_bytes);
+        let ahead = source.ahead.wrapping_add(block * block_bytes * LANES);
+        let source = Source { start, ahead, ..source };
+        Self { source, block_bytes, level: std::marker::PhantomData }
+    }
+
+    /// The four words from byte `offset` of the block on.
+    #[inline(always)]
+    pub(super) fn four_words(&self, offset: usize) -> [L::Lanes; 4] {
+        assert!(offset + 16 <= self.block_bytes, "words of a block");
+        for line in 0..4 {
+            prefetch(self.source.ahead.wrapping_add(LANES * offset + 64 * line));
+        }
+        // SAFETY: inside the block of every row, by `new` and the assertion.
+        unsafe { L::four_words(self.source.start.add(offset), self.source.row_bytes) }
+    }
+
+    /// The eight words from byte `offset` of the block on.
+    #[inline(always)]
+    pub(super) fn eight_words(&self, offset: usize) -> [L::Lanes; 8] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.four_words(offset), self.four_words(offset + 16));
+        [a, b, c, d, e, f, g, h]
+    }
+
+    /// The word at byte `offset` of the block: one of four that are inside the block.
+    #[inline(always)]
+    pub(super) fn word(&self, offset: usize) -> L::Lanes {
+        let from = offset.min(self.block_bytes - 16);
+        self.four_words(from)[(offset - from) / 4]
+    }
+}
+
+/// Asks for a cache line to be brought to L2; the address may be any.
+#[inline(always)]
+pub(super) fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch may be given any address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
