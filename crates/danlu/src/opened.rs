@@ -45,8 +45,8 @@ impl Opened {
         let (words, rows) = (tokenizer.vocab_size(), model.shape().vocab_size);
         ensure!(
             words <= rows,
-            "{}: the vocabulary (tokenizer.json, or that of a GGUF file) has {words} tokens, the model \
-             {rows}: they do not belong together; use what was published with these weights",
+            "{}: the vocabulary (tokenizer.json, or that of a GGUF file) has {words} tokens, the \
+             model {rows}: they do not belong together; use what was published with these weights",
             path.display()
         );
         let template = tokenizer.chat_template().context("the chat template")?;

@@ -32,7 +32,11 @@ pub enum Error {
         missing: PathBuf,
     },
     /// The cache points to something that is not there.
-    #[error("{} says revision {revision:?}, but {} is not there; delete the former", reference.display(), snapshot.display())]
+    #[error(
+        "{} says revision {revision:?}, but {} is not there; delete the former",
+        reference.display(),
+        snapshot.display()
+    )]
     BrokenReference {
         /// The file that names the revision.
         reference: PathBuf,
@@ -51,8 +55,8 @@ pub enum Error {
     },
     /// The environment does not say where the cache is.
     #[error(
-        "{name} is no file or folder here, and nothing says where the local cache is; set HF_HOME or \
-         HOME, or give the path of the model"
+        "{name} is no file or folder here, and nothing says where the local cache is; set HF_HOME \
+         or HOME, or give the path of the model"
     )]
     NoCache {
         /// The name asked for.

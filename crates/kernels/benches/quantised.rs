@@ -130,7 +130,8 @@ fn decode(
     ours.sort_by(f64::total_cmp);
     let (read, ours, best) = (reads[3], ours[3], ours[6]);
     println!(
-        "{:7} M {m:5} N {n:6} K {k:6}  {ours:6.1} GB/s (best {best:.1}) {:5.1}% of {read:.1} (best {:.1})",
+        "{:7} M {m:5} N {n:6} K {k:6}  {ours:6.1} GB/s (best {best:.1}) {:5.1}% of {read:.1} \
+         (best {:.1})",
         format.name(),
         100.0 * ours / read,
         reads[6]

@@ -1,10 +1,9 @@
 //! Model families over shared blocks, one short file each.
 //!
-//! Read in this order: [`shape`] (the sizes every family has), [`model`] (what a language model
-//! can do), [`families`] (the registry, then one file per family: start with
-//! [`families::llama`]), [`layers`] (the blocks they share), [`cache`] (keys and values of earlier
-//! tokens), [`config`], [`folder`] and [`gguf`] (models in and out), [`memory`] (what a training step
-//! will need).
+//! Read in this order: [`shape`] (the sizes every family has), [`model`] (what a language model can
+//! do), [`families`] (the registry, then one file per family: start with [`families::llama`]),
+//! [`layers`] (the blocks they share), [`cache`] (keys and values of earlier tokens), [`config`],
+//! [`folder`] and [`gguf`] (models in and out), [`memory`] (what a training step will need).
 //!
 //! **Invariants.** A family names no device and no number type: it adds parameters to a store and
 //! calls operations. Parameters keep the names of the published checkpoints, so a folder written

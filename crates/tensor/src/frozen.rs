@@ -1,12 +1,12 @@
-//! Weights that are read where they lie in a file and never trained: products with them, in either
-//! direction.
+//! Weights that are read where they lie in a file and never trained. Products with them are
+//! [`danlu_kernels::cpu::quantised::matmul`]; the way back is here.
 //!
 //! A frozen matrix `[N, K]` has no gradient of its own, but one passes through it: `d_x = d_out W`.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use danlu_kernels::cpu::gemm::{Elements, ElementsMut, Epilogue, Matrix, MatrixMut, Right, gemm};
+use danlu_kernels::cpu::gemm::{Elements, Epilogue, Matrix, MatrixMut, Right, gemm};
 use danlu_kernels::quant::QuantMatrix;
 use danlu_kernels::{Cpu, Precision};
 
@@ -38,39 +38,6 @@ impl fmt::Debug for Frozen {
 
 /// Rows of a weight that are f32 at once.
 const PANEL: usize = 128;
-
-/// One product of [`multiply`].
-#[derive(Debug)]
-pub(crate) struct Product<'a> {
-    /// W `[N, K]`.
-    pub(crate) weight: &'a QuantMatrix,
-    /// `[M, N]`
-    pub(crate) out: MatrixMut<'a>,
-    /// What happens to the product on its way to `out`.
-    pub(crate) epilogue: Epilogue<'a>,
-}
-
-/// `out = x Wᵀ` for each product, with its epilogue; `x: [M, K]`.
-pub(crate) fn multiply(cpu: &Cpu, x: &Matrix<'_>, products: &mut [Product<'_>]) {
-    for Product { weight, out, epilogue } in products {
-        let (rows, cols, stride) = (out.rows, out.cols, out.stride);
-        for_each_panel(cpu, weight, |start, panel| {
-            let len = panel.rows;
-            let mut out = match &mut out.elements {
-                ElementsMut::F32(out) => MatrixMut::strided(&mut out[start..], rows, len, stride),
-                ElementsMut::Bf16(out) => MatrixMut::strided(&mut out[start..], rows, len, stride),
-            };
-            let epilogue = Epilogue {
-                bias: epilogue.bias.map(|bias| &bias[start..start + len]),
-                residual: epilogue.residual.map(|residual| columns(&residual, start, len)),
-                ..*epilogue
-            };
-            debug_assert!(start + len <= cols);
-            let right = Right::Matrix(panel.t());
-            gemm(cpu, precision_of(x), x, &right, &mut out, &epilogue);
-        });
-    }
-}
 
 /// `d_x (+)= d_out W`; `d_out: [M, N]`, `d_x: [M, K]`.
 pub(crate) fn multiply_back(

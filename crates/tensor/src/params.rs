@@ -3,8 +3,9 @@
 //! Flat buffers let the optimiser work in one pass, let a checkpoint be one write, and give
 //! distributed training one place to reduce. Operations add gradients here directly.
 //!
-//! In a store for inference matrices are *frozen*: bound to the bytes of a file, of whatever format,
-//! and read there by every operation. They have no gradient; vectors stay in the flat buffer.
+//! In a store for inference matrices are *frozen*: bound to the bytes of a file, of whatever
+//! format, and read there by every operation. They have no gradient; vectors stay in the flat
+//! buffer.
 
 use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -122,7 +122,8 @@ impl SelfAttention {
         }
     }
 
-    /// What heads see, before the output matrix: `x: [rows, D]` in the compute type -> `[rows, H * Dh]`.
+    /// What heads see, before the output matrix: `x: [rows, D]` in the compute type ->
+    /// `[rows, H * Dh]`.
     fn heads(&self, x: &Tensor, pass: &Pass, cache: Option<&mut LayerCache>) -> Result<Tensor> {
         let shape = self.attention.shape();
         let [mut q, mut k, v] = self.projections.forward(x, shape)?;

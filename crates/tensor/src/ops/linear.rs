@@ -14,9 +14,10 @@ use std::cell::OnceCell;
 
 use danlu_kernels::cpu::elementwise::{Store, add_bias_backward};
 use danlu_kernels::cpu::gemm::{Epilogue, MatrixMut, Packed, Right, gemm};
+use danlu_kernels::cpu::quantised::{Product, matmul};
 
 use crate::autograd::{is_recording, place_for, record, record_many_into};
-use crate::frozen::{Product, multiply, multiply_back};
+use crate::frozen::multiply_back;
 use crate::{DType, Device, Param, Result, Tensor, with_elements};
 
 /// How a weight lies in memory.
@@ -80,7 +81,7 @@ fn frozen_linears(
         products.push(Product { weight, out: out.as_matrix_mut(rows, outputs), epilogue });
     }
     let Device::Cpu(cpu) = x.device();
-    multiply(cpu, &x.as_matrix(rows, x.shape().cols()), &mut products);
+    matmul(cpu, &x.as_matrix(rows, x.shape().cols()), &mut products);
     drop(products);
     Ok(outputs)
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use danlu_kernels::cpu::cross_entropy::log_probability;
 use danlu_kernels::cpu::gemm::{Epilogue, Matrix, MatrixMut, Packed, Right, gemm};
+use danlu_kernels::cpu::quantised::{Product, matmul};
 use danlu_kernels::quant::QuantMatrix;
 
 use super::linear_cross_entropy::{check, chunk_rows};
 use crate::autograd::refuse_recording;
-use crate::frozen::{Product, multiply};
 use crate::{DType, Device, Param, Result, Tensor};
 
 /// The logits of every row, `[rows, V]` f32.
@@ -72,7 +72,7 @@ impl<'a> Head<'a> {
         match self {
             Self::Frozen(weight, matrix) => {
                 let Device::Cpu(cpu) = weight.device();
-                multiply(cpu, hidden, &mut [Product { weight: matrix, out, epilogue }]);
+                matmul(cpu, hidden, &mut [Product { weight: matrix, out, epilogue }]);
             }
             Self::Packed(weight, packed) => {
                 let Device::Cpu(cpu) = weight.device();

@@ -1,10 +1,10 @@
 //! Root mean square normalisation (Zhang and Sennrich 2019, arXiv:1910.07467), alone or fused with
 //! the addition to the residual stream before it.
 //!
-//! `x: [rows, D]` of either type, `weight: [D]`, `out: [rows, D]` in the compute type:
-//! `out = x * (weight + offset) / sqrt(mean(x²) + eps)`; the offset is 0 but in Gemma's files, whose
-//! weights say how far a gain is from 1. Fused: `sum = x + delta` in f32, `out = rms_norm(sum)`.
-//! The gradient of `x` is added in place to what `x` has so far, which for the fused form is the
+//! `x: [rows, D]` of either type, `weight: [D]`, `out: [rows, D]` in the compute type: `out = x *
+//! (weight + offset) / sqrt(mean(x²) + eps)`; the offset is 0 but in Gemma's files, whose weights
+//! say how far a gain is from 1. Fused: `sum = x + delta` in f32, `out = rms_norm(sum)`. The
+//! gradient of `x` is added in place to what `x` has so far, which for the fused form is the
 //! gradient of `sum`, so that the residual stream has one gradient buffer from end to start.
 
 use std::ops::Deref;

@@ -116,7 +116,8 @@ fn report(
         return output::json(&measured);
     }
     output::line(&format!(
-        "{:.1} tokens/s, {:.2} GB/s of weights, {:.0} MiB at most, loaded in {:.2} s, {} threads, {}",
+        "{:.1} tokens/s, {:.2} GB/s of weights, {:.0} MiB at most, loaded in {:.2} s, \
+         {} threads, {}",
         measured.tokens_per_s,
         measured.bytes_per_s / 1e9,
         measured.peak_bytes as f64 / f64::from(1 << 20),

@@ -19,7 +19,9 @@ pub(super) struct Ymm([__m256i; 2]);
 
 /// Methods of [`Lanes`] that are one expression of intrinsics for either register.
 macro_rules! lanes {
-    ($(fn $name:ident($self:ident $(, $argument:ident: $type:ty)*) = |$half:ident| $value:expr;)*) => {$(
+    ($(
+        fn $name:ident($self:ident $(, $argument:ident: $type:ty)*) = |$half:ident| $value:expr;
+    )*) => {$(
         #[inline(always)]
         fn $name($self $(, $argument: $type)*) -> Self {
             // SAFETY: lanes exist only where the CPU has these instructions.

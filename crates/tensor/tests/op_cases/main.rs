@@ -5,6 +5,7 @@
 //! equality for any number of threads, and guards around its output.
 #![allow(clippy::unwrap_used)]
 
+mod inputs;
 mod modes;
 mod reference;
 
@@ -15,6 +16,10 @@ use danlu_tensor::ops::{
 };
 use danlu_tensor::{DType, Param, Result, Tensor};
 
+use inputs::{
+    EPS, THETA, attention_spec, ids, layer, partial_rope, positions, rope, rope_reference,
+    segments, targets,
+};
 use reference::Attention;
 
 /// What a value of a case is.
@@ -51,62 +56,6 @@ struct Case {
     reference: Reference,
     /// Whether it has a gradient; if not, it must refuse to be recorded.
     differentiable: bool,
-}
-
-const EPS: f32 = 1e-5;
-const THETA: f64 = 10_000.0;
-
-/// Deterministic ids below `limit`, repeating.
-fn ids(count: usize, limit: usize) -> Vec<u32> {
-    (0..count).map(|i| ((i * i + 3 * i + 1) % limit) as u32).collect()
-}
-
-/// As [`ids`], every fourth one ignored.
-fn targets(count: usize, limit: usize) -> Vec<i32> {
-    let target = |(i, id)| if i % 4 == 2 { -100 } else { id as i32 };
-    ids(count, limit).into_iter().enumerate().map(target).collect()
-}
-
-/// Three documents in every sequence, or one.
-fn segments(batch: usize, tokens: usize, documents: usize) -> Arc<[u32]> {
-    (0..batch * tokens).map(|i| (i % tokens * documents / tokens) as u32).collect()
-}
-
-fn positions(rows: usize) -> Arc<[u32]> {
-    (0..rows as u32).map(|row| row % 13).collect()
-}
-
-fn layer(weight: &Param, layout: Layout) -> LinearWeight<'_> {
-    LinearWeight { weight, bias: None, layout }
-}
-
-fn attention_spec(sizes: &[usize]) -> AttentionSpec {
-    let &[batch, tokens, num_heads, num_kv_heads, head_dim, documents] = sizes else {
-        panic!("sizes of attention: {sizes:?}")
-    };
-    let segments = (documents > 1).then(|| segments(batch, tokens, documents));
-    AttentionSpec { batch, num_heads, num_kv_heads, head_dim, scale: None, window: None, segments }
-}
-
-fn rope(sizes: &[usize], x: Tensor) -> Result<Vec<Tensor>> {
-    let tables = Arc::new(ops::RopeTables::new(13, sizes[2], THETA));
-    Ok(vec![ops::rope(x, &positions(sizes[0]), &tables, sizes[1])?])
-}
-
-fn rope_reference(sizes: &[usize], values: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let spec = RopeSpec::new(13, sizes[2], THETA);
-    vec![reference::rope(&values[0], &positions(sizes[0]), sizes[1], &spec)]
-}
-
-/// Two pairs of neighbours a head, 1.5 times as long after their rotation.
-fn partial_rope(head_dim: usize) -> RopeSpec {
-    RopeSpec {
-        max_positions: 13,
-        head_dim,
-        frequencies: vec![1.0, 0.3],
-        magnitude: 1.5,
-        pairs: Pairs::Adjacent,
-    }
 }
 
 const CASES: &[Case] = &[
