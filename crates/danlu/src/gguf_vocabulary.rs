@@ -1,8 +1,8 @@
-//! The vocabulary inside a GGUF file, taken out as the plain values that the tokenizer asks for.
+//! The vocabulary inside a GGUF file: the plain values that the tokenizer asks for and gives.
 
 use anyhow::Result;
 use danlu_formats::Gguf;
-use danlu_formats::gguf::Array;
+use danlu_formats::gguf::{Array, Metadata, Value};
 use danlu_tokenizer::GgufVocabulary;
 
 /// The vocabulary of a GGUF file.
@@ -39,10 +39,50 @@ pub(crate) fn read(gguf: &Gguf) -> Result<GgufVocabulary> {
             Some(_) => Some(gguf.text(TEMPLATE)?.to_owned()),
             None => None,
         },
+        huggingface_json: match gguf.metadata().get(JSON) {
+            // Other programs write it beside values that say the same.
+            Some(_) if keys.text("pre")?.as_deref() == Some("danlu") => {
+                Some(gguf.text(JSON)?.to_owned())
+            }
+            _ => None,
+        },
     })
 }
 
 const TEMPLATE: &str = "tokenizer.chat_template";
+const JSON: &str = "tokenizer.huggingface.json";
+
+/// Adds a vocabulary to the metadata of a file to be written.
+pub(crate) fn write(vocabulary: &GgufVocabulary, metadata: &mut Metadata) {
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            metadata.insert(name, value);
+        }
+    };
+    let text = |text: &Option<String>| text.clone().map(Value::String);
+    let id = |id: Option<u32>| id.map(Value::U32);
+    let strings = |strings: &[String]| {
+        (!strings.is_empty()).then(|| Value::Array(Array::of_strings(strings)))
+    };
+    let GgufVocabulary { tokens, scores, token_types, merges, .. } = vocabulary;
+    set("tokenizer.ggml.model", Some(Value::String(vocabulary.model.clone())));
+    set("tokenizer.ggml.pre", text(&vocabulary.pre));
+    set("tokenizer.ggml.tokens", strings(tokens));
+    let scores = (!scores.is_empty()).then(|| Value::Array(Array::of_f32(scores)));
+    set("tokenizer.ggml.scores", scores);
+    set("tokenizer.ggml.token_type", Some(Value::Array(Array::of_i32(token_types))));
+    set("tokenizer.ggml.merges", strings(merges));
+    set("tokenizer.ggml.bos_token_id", id(vocabulary.bos_token_id));
+    set("tokenizer.ggml.eos_token_id", id(vocabulary.eos_token_id));
+    set("tokenizer.ggml.eot_token_id", id(vocabulary.eot_token_id));
+    set("tokenizer.ggml.unknown_token_id", id(vocabulary.unknown_token_id));
+    set("tokenizer.ggml.padding_token_id", id(vocabulary.padding_token_id));
+    set("tokenizer.ggml.add_bos_token", vocabulary.add_bos_token.map(Value::Bool));
+    set("tokenizer.ggml.add_eos_token", vocabulary.add_eos_token.map(Value::Bool));
+    set("tokenizer.ggml.add_space_prefix", vocabulary.add_space_prefix.map(Value::Bool));
+    set(TEMPLATE, text(&vocabulary.chat_template));
+    set(JSON, text(&vocabulary.huggingface_json));
+}
 
 /// The keys below `tokenizer.ggml.`, each of which may be absent.
 struct Keys<'a> {

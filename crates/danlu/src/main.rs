@@ -41,6 +41,8 @@ enum Command {
     Generate(commands::generate::Args),
     Chat(commands::chat::Args),
     Score(commands::score::Args),
+    Quantize(commands::quantize::Args),
+    Convert(commands::convert::Args),
     Verify(commands::verify::Args),
     Inspect(commands::inspect::Args),
     #[command(subcommand)]
@@ -58,6 +60,8 @@ impl Command {
             Self::Generate(args) => commands::generate::run(&args),
             Self::Chat(args) => commands::chat::run(&args),
             Self::Score(args) => commands::score::run(&args),
+            Self::Quantize(args) => commands::quantize::run(&args),
+            Self::Convert(args) => commands::convert::run(&args),
             Self::Verify(args) => commands::verify::run(&args),
             Self::Inspect(args) => commands::inspect::run(&args),
             Self::Bench(command) => commands::bench::run(&command),

@@ -20,6 +20,8 @@ const COMMANDS: &[&[&str]] = &[
     &["generate"],
     &["chat"],
     &["score"],
+    &["quantize"],
+    &["convert"],
     &["verify"],
     &["inspect"],
     &["bench"],

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use danlu_formats::{WeightTensor, Weights};
+use danlu_formats::{ElementType, WeightTensor, Weights};
 use danlu_kernels::quant::QuantMatrix;
 use danlu_tensor::ParamSpec;
 
@@ -37,10 +37,7 @@ struct Piece<'a> {
 /// When a tensor is missing, unknown, mis-shaped or has numbers that are none.
 pub(crate) fn load(model: &dyn CausalLm, weights: &Weights) -> Result<()> {
     let specs = model.params().specs();
-    let pieces = match weights.gguf() {
-        Some(_) => gguf_pieces(model, &specs, weights)?,
-        None => published_pieces(model, &specs, weights)?,
-    };
+    let pieces = pieces(model, &specs, weights)?;
     model.params().allocate();
     let (frozen, learning): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| piece.spec.frozen.is_some());
@@ -50,6 +47,61 @@ pub(crate) fn load(model: &dyn CausalLm, weights: &Weights) -> Result<()> {
     model.params().update(|flat| {
         learning.iter().try_for_each(|piece| piece.read(model, &mut flat[piece.spec.range()]))
     })
+}
+
+/// Where each parameter's numbers lie, in the order of `specs`.
+fn pieces<'a>(
+    model: &dyn CausalLm,
+    specs: &'a [ParamSpec],
+    weights: &'a Weights,
+) -> Result<Vec<Piece<'a>>> {
+    match weights.gguf() {
+        Some(_) => gguf_pieces(model, specs, weights),
+        None => published_pieces(model, specs, weights),
+    }
+}
+
+/// The parameters of a model that is never loaded, one at a time: what an export reads.
+pub struct Parameters<'a> {
+    model: &'a dyn CausalLm,
+    pieces: Vec<Piece<'a>>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Finds every parameter of `model`, which is built as trainable, in the weights.
+    ///
+    /// # Errors
+    /// When a tensor is missing, unknown or mis-shaped.
+    pub fn new(
+        model: &'a dyn CausalLm,
+        specs: &'a [ParamSpec],
+        weights: &'a Weights,
+    ) -> Result<Self> {
+        assert!(!model.params().freezes_matrices(), "exports read weights in the published order");
+        Ok(Self { model, pieces: pieces(model, specs, weights)? })
+    }
+
+    /// Name and shape of each, as published.
+    pub fn specs(&self) -> impl Iterator<Item = &'a ParamSpec> {
+        self.pieces.iter().map(|piece| piece.spec)
+    }
+
+    /// What the numbers of parameter `index` are in the file.
+    #[must_use]
+    pub fn element(&self, index: usize) -> ElementType {
+        self.pieces[index].tensor.element()
+    }
+
+    /// The numbers of parameter `index` in the published order.
+    ///
+    /// # Errors
+    /// When one is not finite.
+    pub fn read(&self, index: usize) -> Result<Vec<f32>> {
+        let piece = &self.pieces[index];
+        let mut values = vec![0.0; piece.spec.shape.len()];
+        piece.read(self.model, &mut values)?;
+        Ok(values)
+    }
 }
 
 fn fault(tensor: &WeightTensor, name: &str, problem: impl Into<String>) -> Error {

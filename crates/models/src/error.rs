@@ -15,6 +15,17 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file of the folder cannot be written.
+    #[error("cannot write {file}: {source}")]
+    Write {
+        /// The file.
+        file: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The one who watches an export asked to stop.
+    #[error("stopped; nothing was left behind")]
+    Stopped,
     /// A configuration says something that no model here can be.
     #[error("{file}: {message}")]
     Config {

@@ -23,13 +23,21 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// # Errors
 /// When a file is missing, damaged, describes what is not implemented, or does not fit the other.
 pub fn load_model(path: &Path, options: &BuildOptions) -> Result<Box<dyn CausalLm>> {
+    let (model, weights) = describe_model(path, options)?;
+    binding::load(model.as_ref(), &weights)?;
+    Ok(model)
+}
+
+/// The model that a folder or a GGUF describes, without values, and the weights it is to get.
+///
+/// # Errors
+/// As [`load_model`], but for what only the weights' names and shapes show.
+pub fn describe_model(path: &Path, options: &BuildOptions) -> Result<(Box<dyn CausalLm>, Weights)> {
     let config_path = path.join(CONFIG_FILE);
     if path.is_dir() && config_path.is_file() {
         let json = read_json(&config_path)?;
         let family = find_family(&json)?;
-        let model = (family.build)(&json, options)?;
-        binding::load(model.as_ref(), &Weights::open(path)?)?;
-        return Ok(model);
+        return Ok(((family.build)(&json, options)?, Weights::open(path)?));
     }
     let no_config = || Error::Config {
         file: config_path.display().to_string(),
@@ -42,9 +50,7 @@ pub fn load_model(path: &Path, options: &BuildOptions) -> Result<Box<dyn CausalL
     };
     let gguf = weights.gguf().ok_or_else(no_config)?;
     let (family, json) = read_config(&weights, gguf, options.weights)?;
-    let model = (family.build)(&json, options)?;
-    binding::load(model.as_ref(), &weights)?;
-    Ok(model)
+    Ok(((family.build)(&json, options)?, weights))
 }
 
 fn read_json(path: &Path) -> Result<ConfigJson> {

@@ -39,12 +39,15 @@ pub mod gguf;
 pub mod layers;
 pub mod memory;
 pub mod model;
+pub mod published;
 pub mod shape;
 
+pub use binding::Parameters;
 pub use cache::KvCache;
 pub use error::{Error, Result};
 pub use families::{FAMILIES, Family, gpt2::Gpt2Config, llama::LlamaConfig};
-pub use folder::{load_model, load_weights, save_config, save_weights};
+pub use folder::{describe_model, load_model, load_weights, save_config, save_weights};
 pub use memory::{BlockActivations, MemoryPlan, TrainingSetup, memory_plan};
 pub use model::{BuildOptions, CausalLm, ModelInput, ModelParts, WeightKind};
+pub use published::{published_config, save_parameters};
 pub use shape::ModelShape;

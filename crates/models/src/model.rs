@@ -19,6 +19,9 @@ pub enum WeightKind {
     /// Read where they lie in the file, in whatever format: for inference, and for adapters beside
     /// them.
     Frozen,
+    /// As `Frozen`, but products with quantised weights do not round activations: slow, for
+    /// comparisons in which only the weights may differ.
+    FrozenExact,
 }
 
 /// How a model is built: independent of what it is.
@@ -54,6 +57,9 @@ impl BuildOptions {
         match self.weights {
             WeightKind::Trainable => ParamStore::new(self.device.clone(), self.precision),
             WeightKind::Frozen => ParamStore::frozen(self.device.clone(), self.precision),
+            WeightKind::FrozenExact => {
+                ParamStore::frozen_exact(self.device.clone(), self.precision)
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Weights that are read where they lie in a file and never trained. Products with them are
-//! [`danlu_kernels::cpu::quantised::matmul`]; the way back is here.
+//! Weights that are read where they lie in a file and never trained: products with them, in either
+//! direction.
 //!
 //! A frozen matrix `[N, K]` has no gradient of its own, but one passes through it: `d_x = d_out W`.
 
@@ -7,8 +7,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use danlu_kernels::cpu::gemm::{Elements, Epilogue, Matrix, MatrixMut, Right, gemm};
+use danlu_kernels::cpu::quantised::{Product, matmul, matmul_exact};
 use danlu_kernels::quant::QuantMatrix;
 use danlu_kernels::{Cpu, Precision};
+
+use crate::{Device, ParamStore};
 
 /// The place of a frozen parameter's matrix, which is bound once, when a file is opened.
 #[derive(Clone, Default)]
@@ -38,6 +41,13 @@ impl fmt::Debug for Frozen {
 
 /// Rows of a weight that are f32 at once.
 const PANEL: usize = 128;
+
+/// `out = x Wᵀ` for each product. Where the weights are quantised, activations are rounded to bytes,
+/// unless the store is exact.
+pub(crate) fn multiply(store: &ParamStore, x: &Matrix<'_>, products: &mut [Product<'_>]) {
+    let Device::Cpu(cpu) = store.device();
+    if store.is_exact() { matmul_exact(cpu, x, products) } else { matmul(cpu, x, products) }
+}
 
 /// `d_x (+)= d_out W`; `d_out: [M, N]`, `d_x: [M, K]`.
 pub(crate) fn multiply_back(

@@ -79,6 +79,7 @@ pub struct ParamStore {
     device: Device,
     precision: Precision,
     freezes_matrices: bool,
+    is_exact: bool,
     specs: RwLock<Arc<Vec<ParamSpec>>>,
     values: RwLock<Option<Buffer<f32>>>,
     gradients: RwLock<Option<Buffer<f32>>>,
@@ -124,20 +125,32 @@ impl ParamStore {
     /// An empty store. `precision` is what operations on its parameters compute in.
     #[must_use]
     pub fn new(device: Device, precision: Precision) -> Arc<Self> {
-        Self::of(device, precision, false)
+        Self::of(device, precision, (false, false))
     }
 
     /// An empty store whose matrices are frozen: bind each with [`ParamSpec::bind`].
     #[must_use]
     pub fn frozen(device: Device, precision: Precision) -> Arc<Self> {
-        Self::of(device, precision, true)
+        Self::of(device, precision, (true, false))
     }
 
-    fn of(device: Device, precision: Precision, freezes_matrices: bool) -> Arc<Self> {
+    /// As [`ParamStore::frozen`], but products with quantised matrices round nothing: slow, for
+    /// comparisons in which only weights may differ.
+    #[must_use]
+    pub fn frozen_exact(device: Device, precision: Precision) -> Arc<Self> {
+        Self::of(device, precision, (true, true))
+    }
+
+    fn of(
+        device: Device,
+        precision: Precision,
+        (freezes_matrices, is_exact): (bool, bool),
+    ) -> Arc<Self> {
         Arc::new(Self {
             device,
             precision,
             freezes_matrices,
+            is_exact,
             specs: RwLock::default(),
             values: RwLock::default(),
             gradients: RwLock::default(),
@@ -157,6 +170,12 @@ impl ParamStore {
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// Whether products with quantised matrices round nothing.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.is_exact
     }
 
     /// Whether matrices are bound to the bytes of a file.

@@ -134,6 +134,13 @@ impl Tokenizer {
     /// The files that let other programs open the vocabulary and its chat template, as
     /// `(name, bytes)`: `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`.
     pub fn files(&self, template: &ChatTemplate) -> Vec<(&'static str, Vec<u8>)> {
+        let mut files = self.files_without_template();
+        files.push(("chat_template.jinja", template.source().as_bytes().to_vec()));
+        files
+    }
+
+    /// [`Tokenizer::files`] of a model that has no chat template.
+    pub fn files_without_template(&self) -> Vec<(&'static str, Vec<u8>)> {
         let spelling = |id: Option<u32>| id.and_then(|id| self.token(id));
         let adds_bos = self.bos().is_some_and(|bos| self.text_start().contains(&bos));
         let mut config = serde_json::json!({
@@ -150,7 +157,6 @@ impl Tokenizer {
         vec![
             ("tokenizer.json", self.json().to_vec()),
             ("tokenizer_config.json", format!("{config:#}\n").into_bytes()),
-            ("chat_template.jinja", template.source().as_bytes().to_vec()),
         ]
     }
 

@@ -2,10 +2,13 @@
 
 pub mod bench;
 pub mod chat;
+pub mod convert;
 pub mod data;
 pub mod doctor;
+pub mod exporting;
 pub mod generate;
 pub mod inspect;
+pub mod quantize;
 pub mod run;
 pub mod score;
 pub mod tokenizer;

@@ -143,7 +143,7 @@ impl GptNeox {
             recompute: options.recompute,
             block_activations: layers[0].activations(),
         };
-        let config = written_config(json, &FAMILY);
+        let config = written_config(&keys, &FAMILY);
         Ok(Self { config, parts, embed_in, layers, final_layer_norm })
     }
 }

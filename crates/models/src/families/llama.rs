@@ -55,7 +55,7 @@ fn build(json: &ConfigJson, options: &BuildOptions) -> Result<Box<dyn CausalLm>>
     let bias = keys.get("attention_bias")?;
     let attention = SelfAttentionSpec { qkv_bias: bias, output_bias: bias, ..config.attention() };
     let mlp = GatedMlpSpec { bias: keys.get("mlp_bias")?, ..GatedMlpSpec::swiglu(&config.shape) };
-    Ok(Box::new(Decoder::build(&FAMILY, json, &config, options, |at, _| {
+    Ok(Box::new(Decoder::build(&FAMILY, &keys, &config, options, |at, _| {
         PreNormBlock::build(at, &attention, config.norm, GatedMlp::build(&at.at("mlp"), mlp))
     })))
 }

@@ -48,7 +48,7 @@ fn build(json: &ConfigJson, options: &BuildOptions) -> Result<Box<dyn CausalLm>>
     let sight = Sight { window: keys.window()?, ..Sight::default() };
     let attention = SelfAttentionSpec { sight, ..config.attention() };
     let mlp = GatedMlpSpec::swiglu(&config.shape);
-    Ok(Box::new(Decoder::build(&FAMILY, json, &config, options, |at, _| {
+    Ok(Box::new(Decoder::build(&FAMILY, &keys, &config, options, |at, _| {
         PreNormBlock::build(at, &attention, config.norm, GatedMlp::build(&at.at("mlp"), mlp))
     })))
 }

@@ -57,7 +57,7 @@ fn build(json: &ConfigJson, options: &BuildOptions) -> Result<Box<dyn CausalLm>>
         sight: Sight { window: keys.window()?, ..Sight::default() },
         ..config.attention()
     };
-    Ok(Box::new(Decoder::build(&FAMILY, json, &config, options, |at, _| {
+    Ok(Box::new(Decoder::build(&FAMILY, &keys, &config, options, |at, _| {
         let mlp = FusedMlp::build(&at.at("mlp"), config.shape);
         PreNormBlock::build(at, &attention, config.norm, mlp)
     })))

@@ -50,7 +50,7 @@ fn build(json: &ConfigJson, options: &BuildOptions) -> Result<Box<dyn CausalLm>>
     let attention = SelfAttentionSpec { qkv_bias: true, ..config.attention() };
     let windows = windows(&keys, config.shape.num_layers)?;
     let mlp = GatedMlpSpec::swiglu(&config.shape);
-    Ok(Box::new(Decoder::build(&FAMILY, json, &config, options, |at, index| {
+    Ok(Box::new(Decoder::build(&FAMILY, &keys, &config, options, |at, index| {
         let sight = Sight { window: windows[index], ..attention.sight };
         let attention = SelfAttentionSpec { sight, ..attention.clone() };
         PreNormBlock::build(at, &attention, config.norm, GatedMlp::build(&at.at("mlp"), mlp))

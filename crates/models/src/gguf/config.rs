@@ -52,7 +52,7 @@ pub fn read_config(
     biases(weights, &mut json);
     // Queries and keys of LLaMA's architecture are in the order of the paper: read where they lie,
     // they are rotated in that order; copied, they are put into the published one.
-    let adjacent = architecture == "llama" && kind == WeightKind::Frozen;
+    let adjacent = architecture == "llama" && kind != WeightKind::Trainable;
     json.insert("rope_interleave".to_owned(), adjacent.into());
     let label = format!("{file} (metadata)");
     rotation(weights, gguf, architecture, &mut json)?;

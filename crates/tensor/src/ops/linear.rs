@@ -14,10 +14,10 @@ use std::cell::OnceCell;
 
 use danlu_kernels::cpu::elementwise::{Store, add_bias_backward};
 use danlu_kernels::cpu::gemm::{Epilogue, MatrixMut, Packed, Right, gemm};
-use danlu_kernels::cpu::quantised::{Product, matmul};
+use danlu_kernels::cpu::quantised::Product;
 
 use crate::autograd::{is_recording, place_for, record, record_many_into};
-use crate::frozen::multiply_back;
+use crate::frozen::{multiply, multiply_back};
 use crate::{DType, Device, Param, Result, Tensor, with_elements};
 
 /// How a weight lies in memory.
@@ -80,8 +80,9 @@ fn frozen_linears(
         let epilogue = layer.epilogue(bias.as_deref(), residual, (rows, outputs));
         products.push(Product { weight, out: out.as_matrix_mut(rows, outputs), epilogue });
     }
-    let Device::Cpu(cpu) = x.device();
-    matmul(cpu, &x.as_matrix(rows, x.shape().cols()), &mut products);
+    if let [first, ..] = layers {
+        multiply(first.weight.store(), &x.as_matrix(rows, x.shape().cols()), &mut products);
+    }
     drop(products);
     Ok(outputs)
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use danlu_kernels::cpu::cross_entropy::log_probability;
 use danlu_kernels::cpu::gemm::{Epilogue, Matrix, MatrixMut, Packed, Right, gemm};
-use danlu_kernels::cpu::quantised::{Product, matmul};
+use danlu_kernels::cpu::quantised::Product;
 use danlu_kernels::quant::QuantMatrix;
 
 use super::linear_cross_entropy::{check, chunk_rows};
 use crate::autograd::refuse_recording;
+use crate::frozen::multiply;
 use crate::{DType, Device, Param, Result, Tensor};
 
 /// The logits of every row, `[rows, V]` f32.
@@ -71,8 +72,8 @@ impl<'a> Head<'a> {
         let epilogue = Epilogue::default();
         match self {
             Self::Frozen(weight, matrix) => {
-                let Device::Cpu(cpu) = weight.device();
-                matmul(cpu, hidden, &mut [Product { weight: matrix, out, epilogue }]);
+                let product = Product { weight: matrix, out, epilogue };
+                multiply(weight.store(), hidden, &mut [product]);
             }
             Self::Packed(weight, packed) => {
                 let Device::Cpu(cpu) = weight.device();

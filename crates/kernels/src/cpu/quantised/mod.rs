@@ -77,6 +77,18 @@ pub fn matmul(cpu: &Cpu, x: &Matrix<'_>, products: &mut [Product<'_>]) {
     }
 }
 
+/// [`matmul`] without rounding `x` to bytes: weights are widened to f32 some rows at a time. Slow;
+/// for comparisons in which only the weights may differ.
+///
+/// # Panics
+/// As [`matmul`].
+pub fn matmul_exact(cpu: &Cpu, x: &Matrix<'_>, products: &mut [Product<'_>]) {
+    for product in products {
+        check(x, product);
+        plain::multiply(cpu, x, product);
+    }
+}
+
 fn check(x: &Matrix<'_>, product: &Product<'_>) {
     let (weight, out) = (product.weight, &product.out);
     assert!(

@@ -2,7 +2,8 @@
 //!
 //! BF16 weights meet activations rounded to bf16 ([`Precision::Bf16`]); F32 and F16 weights are
 //! multiplied as f32. Numbers are used where they lie when they can be; F16, and rows that are not
-//! aligned in their file, are copied as f32 or bf16, some rows at a time.
+//! aligned in their file, are copied as f32 or bf16, some rows at a time. So are quantised ones, for
+//! [`super::matmul_exact`].
 
 use super::Product;
 use crate::cpu::chunks::{for_each, read, write};
@@ -16,7 +17,7 @@ const ROWS: usize = 512;
 /// Up to so many rows of activations the dense product does not pack the weights beforehand.
 const FEW: usize = 6;
 
-/// See [`super::matmul`]; the product's weights are plain numbers.
+/// See [`super::matmul`] and, where the product's weights are quantised, [`super::matmul_exact`].
 pub(super) fn multiply(cpu: &Cpu, x: &Matrix<'_>, product: &mut Product<'_>) {
     let weight = product.weight;
     let (n, k) = (weight.rows(), weight.cols());
@@ -70,9 +71,15 @@ impl Copies {
                 convert(cpu, bytes, out, |number| f16_to_f32(u16::from_le_bytes(number)));
                 Elements::F32(out)
             }
-            _ => {
+            BlockFormat::F32 => {
                 let out = self.f32.insert(cpu.arena.buffer(len));
                 convert(cpu, bytes, out, f32::from_le_bytes);
+                Elements::F32(out)
+            }
+            _ => {
+                let out = self.f32.insert(cpu.arena.buffer(len));
+                let rows = write(out, weight.cols().max(1));
+                for_each(cpu, &rows, |row, out| weight.dequantize_row(row, out));
                 Elements::F32(out)
             }
         }

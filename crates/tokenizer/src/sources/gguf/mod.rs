@@ -3,6 +3,7 @@
 //! Source: `gguf-py/gguf/constants.py` (`tokenizer.ggml.*`) and `llama-vocab.cpp`.
 
 mod patterns;
+mod write;
 
 use std::collections::HashMap;
 
@@ -59,6 +60,9 @@ pub struct GgufVocabulary {
     pub precompiled_charsmap: Vec<u8>,
     /// `tokenizer.chat_template`.
     pub chat_template: Option<String>,
+    /// `tokenizer.huggingface.json`: the whole of a `tokenizer.json`. What it says of cutting text
+    /// counts where [`GgufVocabulary::pre`] cannot say it.
+    pub huggingface_json: Option<String>,
 }
 
 impl Tokenizer {
@@ -79,7 +83,9 @@ impl Tokenizer {
                 return broken(format!("tokenizer.ggml.{key} has {length} values, not {count}"));
             }
         }
+        let json = vocabulary.huggingface_json.as_deref();
         let tokenizer = match vocabulary.model.as_str() {
+            _ if json.is_some() => Self::from_json(json.unwrap_or_default().as_bytes())?,
             "gpt2" => byte_pairs(vocabulary)?,
             "gemma4" => character_pairs(vocabulary)?,
             "llama" => pieces(vocabulary, Kind::Bpe)?,

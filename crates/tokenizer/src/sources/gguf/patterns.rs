@@ -126,10 +126,10 @@ pub(super) const PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer {
         names: &[
+            "smollm",
             "starcoder",
             "refact",
             "command-r",
-            "smollm",
             "codeshell",
             "exaone",
             "minerva-7b",
@@ -168,8 +168,8 @@ pub(super) const PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer {
         names: &[
-            "stablelm2",
             "qwen2",
+            "stablelm2",
             "deepseek-r1-qwen",
             "kormo",
             "f2llmv2",

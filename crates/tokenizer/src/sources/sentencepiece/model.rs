@@ -38,6 +38,11 @@ impl Purpose {
             _ => return None,
         })
     }
+
+    /// Its number there.
+    pub(crate) fn number(self) -> i32 {
+        (1..=6).find(|&number| Self::numbered(number as u64) == Some(self)).unwrap_or(1)
+    }
 }
 
 /// A piece; its id is its place in the list.
