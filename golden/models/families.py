@@ -93,8 +93,9 @@ def gemma2():
     return of(
         "Gemma2Config",
         "Gemma2ForCausalLM",
+        hidden_size=24,
         num_key_value_heads=2,
-        head_dim=16,
+        head_dim=12,
         intermediate_size=40,
         sliding_window=WINDOW,
         query_pre_attn_scalar=24,
@@ -165,6 +166,7 @@ def qwen3_moe():
     return of(
         "Qwen3MoeConfig",
         "Qwen3MoeForCausalLM",
+        hidden_size=24,
         num_key_value_heads=2,
         head_dim=8,
         intermediate_size=40,
@@ -180,6 +182,7 @@ def mixtral():
     return of(
         "MixtralConfig",
         "MixtralForCausalLM",
+        hidden_size=24,
         num_key_value_heads=2,
         intermediate_size=16,
         num_local_experts=4,

@@ -60,7 +60,7 @@ pub fn decode(model: &dyn CausalLm, prompt: usize, tokens: usize) -> Result<Vec<
 /// looked up are not among them.
 #[must_use]
 pub fn multiplied(model: &dyn CausalLm) -> Vec<ParamSpec> {
-    let head = model.head().name();
+    let head = model.head().weight.name();
     let in_block = |name: &str| name.split('.').any(|part| part.parse::<usize>().is_ok());
     let is_matrix = |spec: &&ParamSpec| spec.shape.dims().len() == 2;
     let specs = model.params().specs();

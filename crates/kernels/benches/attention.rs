@@ -65,7 +65,7 @@ fn case<E: Element>(
 ) {
     let [batch, query_len, key_len, num_heads, num_kv_heads, head_dim] = sizes;
     let scale = 1.0 / (head_dim as f32).sqrt();
-    let window = None;
+    let (cap, window) = (None, None);
     let shape = AttentionShape {
         batch,
         query_len,
@@ -74,6 +74,7 @@ fn case<E: Element>(
         num_kv_heads,
         head_dim,
         scale,
+        cap,
         window,
     };
     let (wide, narrow) = (num_heads * head_dim, num_kv_heads * head_dim);

@@ -12,6 +12,7 @@ use danlu_formats::{ElementType, WeightTensor, Weights};
 use danlu_kernels::quant::QuantMatrix;
 use danlu_tensor::ParamSpec;
 
+use crate::damage::not_finite;
 use crate::gguf::Fix;
 use crate::{CausalLm, Error, Result};
 
@@ -39,6 +40,8 @@ pub(crate) fn load(model: &dyn CausalLm, weights: &Weights) -> Result<()> {
     let specs = model.params().specs();
     let pieces = pieces(model, &specs, weights)?;
     model.params().allocate();
+    let file = |piece: &Piece<'_>| (piece.spec.name.clone(), piece.tensor.file().to_owned());
+    model.parts().files.get_or_init(|| pieces.iter().map(file).collect());
     let (frozen, learning): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| piece.spec.frozen.is_some());
     for piece in frozen {
@@ -212,7 +215,7 @@ fn gguf_pieces<'a>(
 
 /// A tied head is not a parameter of its own, but some published files hold a copy of it.
 fn is_copy_of_head(model: &dyn CausalLm, pieces: &[Piece<'_>], tensor: &WeightTensor) -> bool {
-    let head = model.head().name();
+    let head = model.head().weight.name();
     HEADS.contains(&tensor.name())
         && pieces.iter().any(|piece| {
             piece.spec.name == head
@@ -316,8 +319,7 @@ impl Piece<'_> {
             }
         }
         if let Some(value) = out.iter().find(|value| !value.is_finite()) {
-            let problem = format!("holds {value}; the file is damaged or its training failed");
-            return Err(fault(self.tensor, self.tensor.name(), problem));
+            return Err(fault(self.tensor, self.tensor.name(), not_finite(*value)));
         }
         // What was copied is not needed in the page cache's share of this program any more.
         Ok(self.tensor.release()?)

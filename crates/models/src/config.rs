@@ -115,6 +115,21 @@ impl ConfigJson {
     }
 }
 
+impl ConfigJson {
+    /// A bound that numbers approach, `None` where the key is absent or null.
+    ///
+    /// # Errors
+    /// When it is not a positive number.
+    pub fn bound(&self, key: &str) -> Result<Option<f32>> {
+        match self.find::<f32>(key)? {
+            Some(cap) if !(cap > 0.0 && cap.is_finite()) => {
+                Err(self.error(format!("`{key}` is {cap}; a bound is a positive number")))
+            }
+            cap => Ok(cap),
+        }
+    }
+}
+
 /// A block's kind in `layer_types` that has a window.
 const WINDOWED: &str = "sliding_attention";
 /// A block's kind in `layer_types` that has none.

@@ -3,7 +3,8 @@
 //! Read in this order: [`shape`] (the sizes every family has), [`model`] (what a language model can
 //! do), [`families`] (the registry, then one file per family: start with [`families::llama`]),
 //! [`layers`] (the blocks they share), [`cache`] (keys and values of earlier tokens), [`config`],
-//! [`folder`] and [`gguf`] (models in and out), [`memory`] (what a training step will need).
+//! [`folder`] and [`gguf`] (models in and out), [`damage`] (weights that are no numbers),
+//! [`memory`] (what a training step will need).
 //!
 //! **Invariants.** A family names no device and no number type: it adds parameters to a store and
 //! calls operations. Parameters keep the names of the published checkpoints, so a folder written
@@ -32,6 +33,7 @@
 mod binding;
 pub mod cache;
 pub mod config;
+pub mod damage;
 pub mod error;
 pub mod families;
 pub mod folder;
@@ -44,6 +46,7 @@ pub mod shape;
 
 pub use binding::Parameters;
 pub use cache::KvCache;
+pub use damage::find_damage;
 pub use error::{Error, Result};
 pub use families::{FAMILIES, Family, gpt2::Gpt2Config, llama::LlamaConfig};
 pub use folder::{describe_model, load_model, load_weights, save_config, save_weights};

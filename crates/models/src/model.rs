@@ -1,14 +1,15 @@
 //! What a language model can do, whatever its family.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
-use danlu_tensor::ops::{self, CrossEntropy};
+use danlu_tensor::ops::{self, CrossEntropy, Head};
 use danlu_tensor::{Device, Param, ParamStore, Precision, Tensor};
 use serde_json::Value;
 
 use crate::layers::Pass;
 use crate::memory::BlockActivations;
-use crate::{Error, Family, KvCache, ModelShape, Result};
+use crate::{Error, Family, KvCache, ModelShape, Result, damage};
 
 /// Whether a model's matrices can learn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,10 +128,14 @@ pub struct ModelParts {
     pub params: Arc<ParamStore>,
     /// The weight `[V, D]` that turns hidden states into logits.
     pub head: Param,
+    /// The bound that logits approach; none if `None`.
+    pub logit_cap: Option<f32>,
     /// Whether training computes the inside of each block again on the way back.
     pub recompute: bool,
     /// What one block needs for its backward pass.
     pub block_activations: BlockActivations,
+    /// The file that each parameter lies in, once they are loaded.
+    pub files: OnceLock<BTreeMap<String, String>>,
 }
 
 /// A causal language model: a family, its sizes and its parameters. A family implements the first
@@ -165,9 +170,10 @@ pub trait CausalLm: Send + Sync {
         &self.parts().params
     }
 
-    /// The weight `[V, D]` that turns hidden states into logits.
-    fn head(&self) -> &Param {
-        &self.parts().head
+    /// What turns hidden states into logits.
+    fn head(&self) -> Head<'_> {
+        let ModelParts { head, logit_cap, .. } = self.parts();
+        Head { weight: head, cap: *logit_cap }
     }
 
     /// Hidden states `[B * T, D]` after the final norm. With a cache, the tokens (one row) come
@@ -198,9 +204,15 @@ pub trait CausalLm: Send + Sync {
             segments: input.segments.clone(),
             watch,
         };
-        let Some(cache) = cache else { return self.forward(input.ids, &pass, None) };
-        let hidden = self.forward(input.ids, &pass, Some(&mut *cache))?;
-        cache.advance(input.ids);
+        let hidden = match cache {
+            None => self.forward(input.ids, &pass, None)?,
+            Some(cache) => {
+                let hidden = self.forward(input.ids, &pass, Some(&mut *cache))?;
+                cache.advance(input.ids);
+                hidden
+            }
+        };
+        damage::check(self.parts(), &hidden)?;
         Ok(hidden)
     }
 

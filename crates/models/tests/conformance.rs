@@ -175,7 +175,9 @@ fn bf16_stays_close_to_f32() {
         };
         let cosine =
             dot(&gradient, &other) / (dot(&gradient, &gradient) * dot(&other, &other)).sqrt();
-        assert!(cosine > 0.995, "{name}: gradients point {cosine} the same way");
+        // What is lost in each block adds up.
+        let limit = 1.0 - 0.0025 * model(name).shape().num_layers as f64;
+        assert!(cosine > limit, "{name}: gradients point {cosine} the same way");
     }
 }
 

@@ -138,7 +138,7 @@ fn absent_keys_have_the_published_defaults() {
 
 #[test]
 fn what_a_configuration_asks_for_and_is_not_here_is_an_error() {
-    let cases: [(&str, &str, Value, &str); 12] = [
+    let cases: [(&str, &str, Value, &str); 22] = [
         ("llama-gqa", "model_type", json!("mamba"), "llama, mistral"),
         ("llama-gqa", "hidden_act", json!("gelu"), "only \"silu\""),
         ("llama-gqa", "rope_parameters", json!({"rope_type": "dynamic"}), "yarn and longrope"),
@@ -151,6 +151,16 @@ fn what_a_configuration_asks_for_and_is_not_here_is_an_error() {
         ("llama-gqa", "head_dim", json!(15), "even"),
         ("llama-gqa", "rope_parameters", json!({"rope_theta": 0.0}), "rope_theta 0"),
         ("gpt2", "n_head", json!(5), "heads"),
+        ("gemma2", "hidden_activation", json!("relu"), "only \"gelu_pytorch_tanh\""),
+        ("gemma2", "attn_logit_softcapping", json!(-1), "`attn_logit_softcapping` is -1"),
+        ("gemma2", "final_logit_softcapping", json!(0), "a bound is a positive number"),
+        ("gemma2", "query_pre_attn_scalar", json!(0), "`query_pre_attn_scalar` is 0"),
+        ("gemma3", "use_bidirectional_attention", json!(true), "only false"),
+        ("gemma3", "layer_types", json!(vec!["linear_attention"; 6]), "full_attention"),
+        ("qwen3-moe", "num_experts_per_tok", json!(5), "is 5 of 4 experts"),
+        ("qwen3-moe", "num_local_experts", json!(1e9), "`num_local_experts` is 1000000000"),
+        ("qwen3-moe", "decoder_sparse_step", json!(0), "`decoder_sparse_step` is 0"),
+        ("mixtral", "hidden_act", json!("gelu"), "only \"silu\""),
     ];
     for (name, key, value, message) in cases {
         let folder = altered(name, |_| (), |json| json[key] = value.clone());

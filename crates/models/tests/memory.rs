@@ -54,6 +54,11 @@ fn config(name: &str, shape: ModelShape) -> serde_json::Value {
         json[key] = value.into();
     }
     json["layer_types"] = serde_json::Value::Null;
+    if name == "qwen3-moe" {
+        // As wide as the others together, and in every block.
+        json["moe_intermediate_size"] = (shape.ffn_size / 2).into();
+        json["mlp_only_layers"] = serde_json::json!([]);
+    }
     if name == "phi3" {
         // Its rotation is a list for the width of its heads.
         json["rope_parameters"] = serde_json::json!({ "rope_theta": 1e4 });

@@ -37,6 +37,7 @@ fn attend(given: &Given, num_heads: usize, num_kv_heads: usize, batch: usize) ->
         num_kv_heads,
         head_dim: 2,
         scale: None,
+        cap: None,
         window: None,
         segments: None,
     };

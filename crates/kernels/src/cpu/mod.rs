@@ -10,6 +10,7 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
+pub mod experts;
 pub mod geglu;
 pub mod gelu;
 pub mod layer_norm;
@@ -18,6 +19,7 @@ pub mod random;
 pub mod reduce;
 pub mod rms_norm;
 pub mod rope;
+pub mod soft_cap;
 pub mod softmax;
 pub mod swiglu;
 

@@ -8,7 +8,7 @@
 //! - the feed-forward part is GELU in its tanh form, four times as wide unless said otherwise;
 //! - the head is the embedding table.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use danlu_tensor::ops::{Gelu, Layout, embedding_with_positions};
 use danlu_tensor::{Param, Tensor};
@@ -36,6 +36,7 @@ pub const FAMILY: Family = Family {
         has_experts: false,
         keys: names::GPT2_KEYS,
         tensors: &[names::GPT2],
+        implied: |_| (),
     },
     build: |json, options| Ok(Box::new(Gpt2::build(Gpt2Config::read(json)?, options)?)),
 };
@@ -163,8 +164,16 @@ impl Gpt2 {
         let block_activations = layers[0].activations();
         let ln_f = LayerNorm::build(&model.at("ln_f"), width, config.norm_eps);
         let (head, recompute) = (wte.clone(), options.recompute);
-        let parts =
-            ModelParts { family: &FAMILY, shape, params, head, recompute, block_activations };
+        let parts = ModelParts {
+            family: &FAMILY,
+            shape,
+            params,
+            head,
+            logit_cap: None,
+            files: OnceLock::new(),
+            recompute,
+            block_activations,
+        };
         Ok(Self { config, parts, wte, wpe, layers, ln_f })
     }
 }

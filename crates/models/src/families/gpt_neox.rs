@@ -8,7 +8,7 @@
 //! - only the first part of each head is rotated (`rotary_pct`);
 //! - the head is a matrix of its own, `embed_out`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use danlu_tensor::ops::{Gelu, Layout, RopeTables, embedding};
 use danlu_tensor::{Param, Tensor};
@@ -38,6 +38,7 @@ pub const FAMILY: Family = Family {
         has_experts: false,
         keys: names::KEYS,
         tensors: &[names::GPT_NEOX],
+        implied: |_| (),
     },
     build: |json, options| Ok(Box::new(GptNeox::build(json, options)?)),
 };
@@ -140,6 +141,8 @@ impl GptNeox {
             shape,
             params,
             head,
+            logit_cap: None,
+            files: OnceLock::new(),
             recompute: options.recompute,
             block_activations: layers[0].activations(),
         };

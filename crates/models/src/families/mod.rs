@@ -1,12 +1,16 @@
 //! The registry: every family, one line each. Tests, `danlu` and loading iterate it.
 
+pub mod gemma2;
+pub mod gemma3;
 pub mod gpt2;
 pub mod gpt_neox;
 pub mod llama;
 pub mod mistral;
+pub mod mixtral;
 pub mod phi3;
 pub mod qwen2;
 pub mod qwen3;
+pub mod qwen3_moe;
 
 use crate::config::ConfigJson;
 use crate::gguf::GgufNames;
@@ -33,8 +37,12 @@ pub struct Family {
 pub const FAMILIES: &[Family] = &[
     llama::FAMILY,
     mistral::FAMILY,
+    mixtral::FAMILY,
     qwen2::FAMILY,
     qwen3::FAMILY,
+    qwen3_moe::FAMILY,
+    gemma2::FAMILY,
+    gemma3::FAMILY,
     phi3::FAMILY,
     gpt2::FAMILY,
     gpt_neox::FAMILY,

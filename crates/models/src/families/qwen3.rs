@@ -25,6 +25,7 @@ pub const FAMILY: Family = Family {
         has_experts: false,
         keys: names::KEYS,
         tensors: &[names::OUTLINE, names::PRE_NORMS, names::ATTENTION, names::GATED_MLP],
+        implied: |_| (),
     },
     build,
 };

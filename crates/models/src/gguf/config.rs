@@ -50,6 +50,7 @@ pub fn read_config(
         json.insert(key.to_owned(), id.map_or(Value::Null, Value::from));
     }
     biases(weights, &mut json);
+    (family.gguf.implied)(&mut json);
     // Queries and keys of LLaMA's architecture are in the order of the paper: read where they lie,
     // they are rotated in that order; copied, they are put into the published one.
     let adjacent = architecture == "llama" && kind != WeightKind::Trainable;

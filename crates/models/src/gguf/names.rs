@@ -3,6 +3,8 @@
 //! A family's tables pair published names with GGUF names; `{}` stands for a block's number, and a
 //! second one for an expert's. Endings (`.weight`, `.bias`) are the same in both.
 
+use serde_json::{Map, Value};
+
 use crate::ModelShape;
 
 /// How a tensor in a GGUF differs from the published one.
@@ -52,6 +54,8 @@ pub struct GgufNames {
     pub keys: &'static [(&'static str, &'static str)],
     /// Its tensors.
     pub tensors: &'static [&'static [GgufTensor]],
+    /// Adds the published keys that its files leave to the program that reads them.
+    pub implied: fn(&mut Map<String, Value>),
 }
 
 /// Where a parameter lies in a GGUF.

@@ -14,6 +14,8 @@ pub struct Sight {
     pub window: Option<usize>,
     /// What scores are multiplied by, `1 / sqrt(Dh)` if `None`.
     pub scale: Option<f32>,
+    /// The bound that scaled scores approach; none if `None`.
+    pub cap: Option<f32>,
 }
 
 /// Softmax attention between projected queries, keys and values. It has no parameters.
@@ -52,6 +54,7 @@ impl Attention {
             num_kv_heads: self.shape.num_kv_heads,
             head_dim: self.shape.head_dim,
             scale: self.sight.scale,
+            cap: self.sight.cap,
             window: self.sight.window,
             segments: pass.segments.clone(),
         };

@@ -1,9 +1,9 @@
 //! A model of LLaMA's outline: an embedding table, blocks, a last norm, a head. Families of that
 //! outline differ in their blocks only.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use danlu_tensor::ops::{RmsNormSpec, RopeSpec, RopeTables, embedding};
+use danlu_tensor::ops::{RmsNormSpec, RopeSpec, RopeTables, embedding, scale};
 use danlu_tensor::{Param, Tensor};
 use serde_json::Value;
 
@@ -25,6 +25,10 @@ pub struct DecoderConfig {
     pub norm: RmsNormSpec,
     /// Whether the head is the embedding table.
     pub tie_embeddings: bool,
+    /// What embeddings are multiplied by: 1 but in Gemma.
+    pub embedding_scale: f32,
+    /// The bound that logits approach; none if `None`.
+    pub logit_cap: Option<f32>,
 }
 
 impl DecoderConfig {
@@ -41,6 +45,8 @@ impl DecoderConfig {
             rope,
             norm: RmsNormSpec::from(json.get::<f32>("rms_norm_eps")?),
             tie_embeddings: json.get("tie_word_embeddings")?,
+            embedding_scale: 1.0,
+            logit_cap: None,
         })
     }
 
@@ -96,6 +102,7 @@ pub struct Decoder<B> {
     config: Value,
     parts: ModelParts,
     embed_tokens: Param,
+    embedding_scale: f32,
     layers: Vec<Arc<B>>,
     norm: RmsNorm,
 }
@@ -124,10 +131,22 @@ impl<B: Block> Decoder<B> {
         } else {
             root.at("lm_head").param("weight", table, normal())
         };
-        let block_activations = layers[0].activations();
+        // Blocks may differ, as those with experts do: the plan is for the last.
+        let block_activations = layers[layers.len() - 1].activations();
         let recompute = options.recompute;
-        let parts = ModelParts { family, shape, params, head, recompute, block_activations };
-        Self { config: written_config(json, family), parts, embed_tokens, layers, norm }
+        let &DecoderConfig { embedding_scale, logit_cap, .. } = config;
+        let parts = ModelParts {
+            family,
+            shape,
+            params,
+            head,
+            logit_cap,
+            recompute,
+            block_activations,
+            files: OnceLock::new(),
+        };
+        let config = written_config(json, family);
+        Self { config, parts, embed_tokens, embedding_scale, layers, norm }
     }
 }
 
@@ -141,7 +160,10 @@ impl<B: Block> CausalLm for Decoder<B> {
     }
 
     fn forward(&self, ids: &[u32], pass: &Pass, cache: Option<&mut KvCache>) -> Result<Tensor> {
-        let x = embedding(&self.embed_tokens, ids)?;
+        let mut x = embedding(&self.embed_tokens, ids)?;
+        if self.embedding_scale != 1.0 {
+            x = scale(x, self.embedding_scale)?;
+        }
         let x = run_blocks(&self.layers, x, pass, cache, self.parts.recompute)?;
         let hidden = self.norm.forward(&x)?;
         pass.show("final_norm", &hidden);

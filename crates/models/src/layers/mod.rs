@@ -1,17 +1,20 @@
 //! The blocks that families are built from.
 //!
 //! Read in this order: [`builder`] (parameters by path), [`linear`], [`norm`], [`rope`],
-//! [`attention`], [`self_attention`], [`ffn`], [`pre_norm`] (the block most families have),
-//! [`decoder`] (the model around it); [`run_blocks`] here is the loop over a model's blocks.
+//! [`attention`], [`self_attention`], [`ffn`], [`experts`], [`pre_norm`] (the block most families
+//! have), [`sandwich`] (Gemma's), [`decoder`] (the model around it); [`run_blocks`] here is the
+//! loop over a model's blocks.
 
 pub mod attention;
 pub mod builder;
 pub mod decoder;
+pub mod experts;
 pub mod ffn;
 pub mod linear;
 pub mod norm;
 pub mod pre_norm;
 pub mod rope;
+pub mod sandwich;
 pub mod self_attention;
 
 use std::sync::Arc;
@@ -21,10 +24,12 @@ use danlu_tensor::{Result, Tensor, recompute};
 pub use attention::{Attention, Sight};
 pub use builder::Builder;
 pub use decoder::{Decoder, DecoderConfig};
+pub use experts::{ExpertChoice, Experts};
 pub use ffn::{FeedForward, GatedMlp, GatedMlpSpec, GeluMlp, GeluMlpSpec};
 pub use linear::{Linear, LinearSpec};
 pub use norm::{HeadNorm, LayerNorm, RmsNorm};
 pub use pre_norm::PreNormBlock;
+pub use sandwich::SandwichBlock;
 pub use self_attention::{QkvLayout, SelfAttention, SelfAttentionSpec};
 
 use crate::cache::{KvCache, LayerCache};

@@ -33,6 +33,9 @@ pub struct AttentionSpec {
     pub head_dim: usize,
     /// What scores are multiplied by, `1 / sqrt(Dh)` if `None`.
     pub scale: Option<f32>,
+    /// The bound that scaled scores approach, `cap * tanh(x / cap)` (Gemma 2, arXiv:2408.00118);
+    /// none if `None`.
+    pub cap: Option<f32>,
     /// How many keys a query sees at most, itself included; all earlier ones if `None`.
     pub window: Option<usize>,
     /// Which document of its row each token belongs to; a token sees its own only. `[B * T]`
@@ -64,6 +67,7 @@ impl AttentionSpec {
             num_kv_heads: self.num_kv_heads,
             head_dim: self.head_dim,
             scale: self.scale.unwrap_or(1.0 / (self.head_dim as f32).sqrt()),
+            cap: self.cap,
             window: self.window,
         }
     }

@@ -4,6 +4,7 @@
 //!
 //! `hidden: [rows, D]` in the compute type, `weight: [V, D]`, `targets: [rows]`, each in `0..V` or
 //! -100 (ignored): `row_loss = -ln softmax(hidden weightᵀ)[target]`, `loss = scale * Σ row_loss`.
+//! Logits may have a bound, `cap * tanh(logits / cap)`; its slope is a factor of their gradient.
 //!
 //! The gradients are computed on the way forward, after each block: `d_logits = scale * (softmax -
 //! onehot)`, `d_hidden = d_logits weight`, `d_weight += d_logitsᵀ hidden`. So the factor must be
@@ -12,7 +13,9 @@
 use danlu_kernels::Buffer;
 use danlu_kernels::cpu::cross_entropy::{self as kernel, IGNORE};
 use danlu_kernels::cpu::gemm::{Epilogue, MatrixMut, Right, gemm};
+use danlu_kernels::cpu::soft_cap::{soft_cap, soft_cap_backward};
 
+use super::logits::Head;
 use crate::autograd::{is_recording, record};
 use crate::{DType, Device, Error, Param, Result, Tensor, with_elements};
 
@@ -49,30 +52,31 @@ fn block_rows(vocab_size: usize) -> usize {
     (BLOCK_LOGITS / vocab_size.max(1)).max(BLOCK_ROWS_MIN).next_multiple_of(chunk)
 }
 
-/// The loss of `hidden` `[rows, D]` under the head `weight` `[V, D]`.
+/// The loss of `hidden` `[rows, D]` under a head `[V, D]`.
 ///
 /// # Errors
 /// When shapes or types do not fit, or a target is neither -100 nor in the vocabulary.
-pub fn linear_cross_entropy(
+pub fn linear_cross_entropy<'a>(
     hidden: &Tensor,
-    weight: &Param,
+    head: impl Into<Head<'a>>,
     targets: &[i32],
     scale: f32,
 ) -> Result<CrossEntropy> {
-    let (rows, _, vocab_size) = check(OP, hidden, weight)?;
+    let head = head.into();
+    let (rows, _, vocab_size) = check(OP, hidden, head.weight)?;
     check_targets(OP, targets, rows, vocab_size)?;
-    Ok(in_blocks(hidden, weight, (targets, scale), block_rows(vocab_size)))
+    Ok(in_blocks(hidden, head, (targets, scale), block_rows(vocab_size)))
 }
 
 /// [`linear_cross_entropy`] of what was checked, in blocks of so many rows.
 fn in_blocks(
     hidden: &Tensor,
-    weight: &Param,
+    head: Head<'_>,
     (targets, scale): (&[i32], f32),
     block: usize,
 ) -> CrossEntropy {
-    let trains = weight.wants_gradient();
-    let mut pass = Pass::new(hidden, weight, (is_recording(&[hidden], trains), block));
+    let trains = head.weight.wants_gradient();
+    let mut pass = Pass::new(hidden, head, (is_recording(&[hidden], trains), block));
     let mut row_losses = vec![0.0; targets.len()];
     for (number, (targets, losses)) in
         targets.chunks(block).zip(row_losses.chunks_mut(block)).enumerate()
@@ -134,25 +138,32 @@ pub(super) fn check_targets(
 struct Pass<'a> {
     hidden: &'a Tensor,
     weight: &'a Param,
+    cap: Option<f32>,
     /// There only when something asks for it.
     d_hidden: Option<Tensor>,
     logits: Buffer<f32>,
+    /// A copy of the logits under a bound, for its slope; empty if there is none, or no recording.
+    capped: Buffer<f32>,
     /// The gradient of a block's logits in the compute type; empty unless recording.
     d_logits: Tensor,
     recording: bool,
 }
 
 impl<'a> Pass<'a> {
-    fn new(hidden: &'a Tensor, weight: &'a Param, (recording, block): (bool, usize)) -> Self {
+    fn new(hidden: &'a Tensor, head: Head<'a>, (recording, block): (bool, usize)) -> Self {
+        let Head { weight, cap } = head;
         let Device::Cpu(cpu) = hidden.device();
         let (rows, vocab_size) = (hidden.shape().rows(), weight.shape().rows());
         let d_rows = if recording { block.min(rows) } else { 0 };
+        let chunk = chunk_rows(vocab_size).min(rows) * vocab_size;
         let wants_d_hidden = recording && hidden.edge().is_some();
         Self {
             hidden,
             weight,
+            cap,
             d_hidden: wants_d_hidden.then(|| hidden.device().empty(hidden.dtype(), hidden.shape())),
-            logits: cpu.arena.buffer(chunk_rows(vocab_size).min(rows) * vocab_size),
+            logits: cpu.arena.buffer(chunk),
+            capped: cpu.arena.buffer(if cap.is_some() && recording { chunk } else { 0 }),
             d_logits: hidden.device().empty(hidden.dtype(), [d_rows, vocab_size]),
             recording,
         }
@@ -171,13 +182,21 @@ impl<'a> Pass<'a> {
             let mut out = MatrixMut::new(&mut *logits, rows, vocab_size);
             let (precision, plain) = (self.weight.precision(), Epilogue::default());
             gemm(cpu, precision, &hidden, &Right::Packed(&packed), &mut out, &plain);
+            if let Some(cap) = self.cap {
+                soft_cap(cpu, logits, cap);
+            }
             if !self.recording {
                 kernel::cross_entropy(cpu, logits, targets, losses);
                 continue;
             }
+            let capped = self.capped.get_mut(..logits.len());
+            capped.into_iter().for_each(|capped| capped.copy_from_slice(logits));
             with_elements!(self.d_logits.storage_mut(), |d_logits| {
                 let d_logits = &mut d_logits[first * vocab_size..][..rows * vocab_size];
                 kernel::cross_entropy_backward(cpu, logits, targets, scale, losses, d_logits);
+                if let Some(cap) = self.cap {
+                    soft_cap_backward(cpu, &self.capped[..rows * vocab_size], cap, d_logits);
+                }
             });
         }
     }
@@ -225,7 +244,8 @@ mod tests {
             store.initialise(1);
             store.enable_gradients();
             let hidden = device.tensor(precision.into(), [ROWS, 8], &values).leaf();
-            let out = in_blocks(&hidden, &weight, (&targets, 0.1), block);
+            let head = Head { weight: &weight, cap: Some(2.0) };
+            let out = in_blocks(&hidden, head, (&targets, 0.1), block);
             let one = device.tensor(DType::F32, [], &[1.0]);
             let d_hidden = backward(&out.loss, one).unwrap().take(&hidden).unwrap();
             (out.row_losses, d_hidden.to_vec(), weight.gradient())

@@ -11,6 +11,7 @@ mod attention;
 mod convert;
 mod copy_rows;
 mod embedding;
+mod experts;
 mod gated;
 mod gelu;
 mod layer_norm;
@@ -19,6 +20,7 @@ mod linear_cross_entropy;
 mod logits;
 mod rms_norm;
 mod rope;
+mod scale;
 mod select_rows;
 mod softmax;
 mod split_columns;
@@ -28,18 +30,20 @@ pub use attention::{AttentionSpec, CachedKeysValues, attention, attention_cached
 pub use convert::convert;
 pub use copy_rows::copy_rows;
 pub use embedding::{embedding, embedding_with_positions};
+pub use experts::{Group, Routing, mix, route};
 pub use gated::{geglu, swiglu};
 pub use gelu::{Gelu, gelu};
 pub use layer_norm::{add_layer_norm, layer_norm};
 pub use linear::{Layout, LinearWeight, linear, linear_add, linears};
 pub use linear_cross_entropy::{CrossEntropy, linear_cross_entropy};
-pub use logits::{linear_log_probs, logits};
+pub use logits::{Head, linear_log_probs, logits};
 pub use rms_norm::{RmsNormSpec, add_rms_norm, rms_norm};
 pub use rope::{Pairs, RopeSpec, RopeTables, frequencies, rope};
+pub use scale::scale;
 pub use select_rows::select_rows;
 pub use softmax::softmax;
 pub use split_columns::split_columns;
 
 /// Operations that have no gradient and refuse to be recorded.
 pub const NOT_DIFFERENTIABLE: &[&str] =
-    &["attention_cached", "copy_rows", "linear_log_probs", "logits", "select_rows"];
+    &["attention_cached", "copy_rows", "linear_log_probs", "logits"];

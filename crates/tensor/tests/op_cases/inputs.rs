@@ -5,7 +5,7 @@ use std::sync::Arc;
 use danlu_tensor::ops::{self, AttentionSpec, Layout, LinearWeight, Pairs, RopeSpec};
 use danlu_tensor::{Param, Result, Tensor};
 
-use crate::reference;
+use crate::{Kind, Values, reference};
 
 pub(crate) const EPS: f32 = 1e-5;
 pub(crate) const THETA: f64 = 10_000.0;
@@ -39,7 +39,37 @@ pub(crate) fn attention_spec(sizes: &[usize]) -> AttentionSpec {
         panic!("sizes of attention: {sizes:?}")
     };
     let segments = (documents > 1).then(|| segments(batch, tokens, documents));
-    AttentionSpec { batch, num_heads, num_kv_heads, head_dim, scale: None, window: None, segments }
+    AttentionSpec {
+        batch,
+        num_heads,
+        num_kv_heads,
+        head_dim,
+        scale: None,
+        cap: None,
+        window: None,
+        segments,
+    }
+}
+
+/// A quarter of the summed losses of sizes rows, D, V, under a bound of the logits.
+pub(crate) fn loss_reference(s: &[usize], values: &[Vec<f64>], cap: f64) -> Vec<Vec<f64>> {
+    let logits = reference::linear_out_in(&values[0], &values[1], s[1]);
+    let logits = reference::soft_cap(&logits, cap);
+    let scores = reference::log_probs(&logits, s[2], &targets(s[0], s[2]));
+    vec![vec![-0.25 * scores.iter().sum::<f64>()]]
+}
+
+/// Sizes rows, E, k, D: the logits of the router, then what each expert would make of every row.
+pub(crate) fn expert_values(sizes: &[usize]) -> Values {
+    let outputs = std::iter::repeat_n((Kind::Compute, vec![sizes[0], sizes[3]]), sizes[1]);
+    std::iter::once((Kind::Compute, vec![sizes[0], sizes[1]])).chain(outputs).collect()
+}
+
+pub(crate) fn experts(sizes: &[usize], x: &[Tensor], renormalise: bool) -> Result<Vec<Tensor>> {
+    let routing = ops::route(&x[0], sizes[2], renormalise)?;
+    let groups = routing.groups.iter();
+    let outputs = groups.map(|group| ops::select_rows(&x[1 + group.expert], &group.rows));
+    Ok(vec![ops::mix(&routing, &outputs.collect::<Result<Vec<_>>>()?)?])
 }
 
 pub(crate) fn rope(sizes: &[usize], x: Tensor) -> Result<Vec<Tensor>> {

@@ -12,13 +12,13 @@ mod reference;
 use std::sync::Arc;
 
 use danlu_tensor::ops::{
-    self, AttentionSpec, CachedKeysValues, Gelu, Layout, LinearWeight, RmsNormSpec,
+    self, AttentionSpec, CachedKeysValues, Gelu, Head, Layout, LinearWeight, RmsNormSpec,
 };
 use danlu_tensor::{DType, Param, Result, Tensor};
 
 use inputs::{
-    EPS, attention_spec, ids, layer, partial_rope, positions, rope, rope_reference, segments,
-    targets,
+    EPS, attention_spec, expert_values, experts, ids, layer, loss_reference, partial_rope,
+    positions, rope, rope_reference, segments, targets,
 };
 use reference::Attention;
 
@@ -75,6 +75,33 @@ const CASES: &[Case] = &[
         values: |s| vec![(Compute, s.to_vec())],
         run: |_, x, _| Ok(vec![ops::convert(&x[0], DType::F32)?]),
         reference: |_, v| vec![v[0].clone()],
+        differentiable: true,
+    },
+    Case {
+        name: "experts: by their probabilities",
+        small: &[&[6, 3, 2, 5]],
+        large: &[300, 3, 2, 129],
+        values: expert_values,
+        run: |s, x, _| experts(s, x, false),
+        reference: |s, v| vec![reference::experts(s, v, false)],
+        differentiable: true,
+    },
+    Case {
+        name: "experts: by their shares",
+        small: &[&[6, 3, 2, 5], &[7, 4, 3, 2]],
+        large: &[300, 4, 2, 129],
+        values: expert_values,
+        run: |s, x, _| experts(s, x, true),
+        reference: |s, v| vec![reference::experts(s, v, true)],
+        differentiable: true,
+    },
+    Case {
+        name: "scale",
+        small: &[&[3, 7]],
+        large: &[300, 129],
+        values: |s| vec![(Compute, s.to_vec())],
+        run: |_, x, _| Ok(vec![ops::scale(x[0].clone(), 1.75)?]),
+        reference: |_, v| vec![v[0].iter().map(|x| 1.75 * x).collect()],
         differentiable: true,
     },
     Case {
@@ -330,7 +357,7 @@ const CASES: &[Case] = &[
         differentiable: true,
     },
     Case {
-        name: "attention: in a window, with a scale",
+        name: "attention: in a window, with a scale and a cap",
         small: &[&[2, 5, 2, 2, 3, 1], &[1, 6, 4, 2, 2, 2]],
         large: &[2, 70, 6, 2, 16, 3],
         values: |s| {
@@ -338,12 +365,13 @@ const CASES: &[Case] = &[
             vec![(Compute, vec![s[0] * s[1], s[2] * s[4]]), kv.clone(), kv]
         },
         run: |s, x, _| {
-            let spec = AttentionSpec { scale: Some(0.3), window: Some(3), ..attention_spec(s) };
+            let (scale, cap, window) = (Some(0.3), Some(0.5), Some(3));
+            let spec = AttentionSpec { scale, cap, window, ..attention_spec(s) };
             Ok(vec![ops::attention(&x[0], &x[1], &x[2], &spec)?])
         },
         reference: |s, v| {
             let sizes = Attention::of([s[0], s[1], s[1], s[2], s[3], s[4]], s[1]);
-            let sizes = Attention { scale: 0.3, window: 3, ..sizes };
+            let sizes = Attention { scale: 0.3, cap: 0.5, window: 3, ..sizes };
             vec![reference::attention(sizes, &v[0], &v[1], &v[2], &segments(s[0], s[1], s[5]))]
         },
         differentiable: true,
@@ -376,12 +404,31 @@ const CASES: &[Case] = &[
             let loss = ops::linear_cross_entropy(&x[0], &p[0], &targets(s[0], s[2]), 0.25)?;
             Ok(vec![loss.loss])
         },
-        reference: |s, v| {
-            let logits = reference::linear_out_in(&v[0], &v[1], s[1]);
-            let scores = reference::log_probs(&logits, s[2], &targets(s[0], s[2]));
-            vec![vec![-0.25 * scores.iter().sum::<f64>()]]
-        },
+        reference: |s, v| loss_reference(s, v, f64::INFINITY),
         differentiable: true,
+    },
+    Case {
+        name: "linear_cross_entropy: of logits under a bound",
+        small: &[&[6, 3, 5]],
+        large: &[300, 16, 20_000],
+        values: |s| vec![(Compute, vec![s[0], s[1]]), (Weight, vec![s[2], s[1]])],
+        run: |s, x, p| {
+            let head = Head { weight: &p[0], cap: Some(1.5) };
+            Ok(vec![ops::linear_cross_entropy(&x[0], head, &targets(s[0], s[2]), 0.25)?.loss])
+        },
+        reference: |s, v| loss_reference(s, v, 1.5),
+        differentiable: true,
+    },
+    Case {
+        name: "logits: under a bound",
+        small: &[&[6, 3, 5]],
+        large: &[20, 70, 900],
+        values: |s| vec![(Compute, vec![s[0], s[1]]), (Weight, vec![s[2], s[1]])],
+        run: |_, x, p| Ok(vec![ops::logits(&x[0], Head { weight: &p[0], cap: Some(1.5) })?]),
+        reference: |s, v| {
+            vec![reference::soft_cap(&reference::linear_out_in(&v[0], &v[1], s[1]), 1.5)]
+        },
+        differentiable: false,
     },
     Case {
         name: "logits",
@@ -430,7 +477,7 @@ const CASES: &[Case] = &[
         reference: |s, v| {
             vec![reference::embedding(&v[0], s[1], &[s[0] as u32 - 1, 0, s[0] as u32 - 1])]
         },
-        differentiable: false,
+        differentiable: true,
     },
     Case {
         name: "split_columns",

@@ -4,12 +4,15 @@
 //! Scores are held with keys as rows and queries as lanes, so that the row-wise statistics are
 //! plain registers and every product finds its operands as they lie:
 //! `dv += p do`, `dk += ds q` (sums over queries), `dq' += k' ds` (a sum over keys; ' transposes),
-//! with `ds = p * (v do' - delta)` and `delta_i = out_i · do_i`. The scale of the scores is applied
+//! with `ds = p * (v do' - delta)` and `delta_i = out_i · do_i`, times the slope of the scores' cap
+//! if they have one. The scale of the scores is applied
 //! to dq and dk at the end.
 
 use std::ops::Range;
 
-use super::block::{Place, Seen, add_key_products, add_query_products, gradients_of_scores};
+use super::block::{
+    Place, Scores, Seen, add_key_products, add_query_products, gradients_of_scores,
+};
 use super::level::{Problem, Work};
 use super::raw::{RawRows, carve, fetch_rows, stage_rows};
 use super::sight::{Rule, Sight};
@@ -159,7 +162,8 @@ impl Task<'_> {
     ) {
         let (shape, s) = (self.work.problem.shape, &self.scratch);
         let row = if shape.group() == 1 { 0 } else { keys.start };
-        let c = shape.scale * std::f32::consts::LOG2_E;
+        let factor = shape.scale * std::f32::consts::LOG2_E;
+        let scores = Scores { factor, cap: shape.soft_cap() };
         let step = s.tile * QUERY_TILES;
         let queries = self.rule.queries(keys, shape.query_len);
         // SAFETY: as in `run`.
@@ -181,7 +185,7 @@ impl Task<'_> {
                 }
                 let seen = Seen::new::<ROWS>(&self.rule, &queries, keys, s.tile);
                 let place = Place { query: start, key: keys.start, row };
-                gradients_of_scores::<U, ROWS, VECTORS>(&self.rule, place, (&seen, c), s);
+                gradients_of_scores::<U, ROWS, VECTORS>(&self.rule, place, (&seen, scores), s);
                 add_key_products::<U, ROWS, VECTORS>(place, &seen, s);
                 add_query_products::<U, ROWS, VECTORS>(place, &seen, s);
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::backward::{BLOCK_KEYS, QUERY_TILES, Scratch};
 use super::sight::{Rule, Sight};
 use super::tile::{self, Strided, add_product};
-use super::vector::{Unit, Vector, exp2};
+use super::vector::{SoftCap, Unit, Vector, exp2};
 
 /// Most register tiles on top of each other in a block of keys.
 const PANELS_MAX: usize = BLOCK_KEYS / 4;
@@ -16,6 +16,14 @@ pub(super) struct Place {
     pub(super) query: usize,
     pub(super) key: usize,
     pub(super) row: usize,
+}
+
+/// How products of queries and keys become logarithms of probabilities.
+#[derive(Clone, Copy)]
+pub(super) struct Scores {
+    /// The scale, and what makes it powers of two.
+    pub(super) factor: f32,
+    pub(super) cap: Option<SoftCap>,
 }
 
 /// Which register tiles of a block are seen, by panel of keys and tile of queries.
@@ -68,7 +76,7 @@ fn extent(count: usize, sight: impl Fn(usize) -> Sight) -> Range<usize> {
 pub(super) unsafe fn gradients_of_scores<U: Unit, const ROWS: usize, const VECTORS: usize>(
     rule: &Rule,
     place: Place,
-    (seen, c): (&Seen, f32),
+    (seen, scores): (&Seen, Scores),
     s: &Scratch,
 ) {
     let (width, depth) = (s.tile * QUERY_TILES, s.tile / U::DEPTH);
@@ -90,7 +98,7 @@ pub(super) unsafe fn gradients_of_scores<U: Unit, const ROWS: usize, const VECTO
                     sight => {
                         let rule = (sight == Sight::Some).then_some(rule);
                         let from = (panel * ROWS, query, key);
-                        score_tile::<U, ROWS, VECTORS>(rule, from, (p, d_s), c, s);
+                        score_tile::<U, ROWS, VECTORS>(rule, from, (p, d_s), scores, s);
                     }
                 }
                 let rows = Strided { start: d_s, stride };
@@ -112,7 +120,7 @@ unsafe fn score_tile<U: Unit, const ROWS: usize, const VECTORS: usize>(
     rule: Option<&Rule>,
     (row, query, key): (usize, usize, usize),
     (p, d_s): (*mut f32, *mut f32),
-    c: f32,
+    scores: Scores,
     s: &Scratch,
 ) {
     let (w, lanes) = (s.widths, U::V::LANES);
@@ -127,12 +135,17 @@ unsafe fn score_tile<U: Unit, const ROWS: usize, const VECTORS: usize>(
             let mask = rule.map(|rule| rule.queries_of(key + r, query));
             for (l, kept) in kept.iter_mut().enumerate() {
                 let lse = U::V::load(s.lse.add(query + l * lanes));
-                let mut x = U::V::sub(U::V::mul(*kept, U::V::splat(c)), lse);
+                let capped = scores.cap.map(|cap| cap.apply::<U>(*kept));
+                let score = capped.map_or(*kept, |(score, _)| score);
+                let mut x = U::V::sub(U::V::mul(score, U::V::splat(scores.factor)), lse);
                 if let Some(mask) = &mask {
                     x = mask.apply(x, l * lanes);
                 }
                 *kept = exp2::<U>(x);
                 U::store(*kept, p.add(r * stride + l * lanes / U::DEPTH));
+                if let Some((_, slope)) = capped {
+                    *kept = U::V::mul(*kept, slope);
+                }
             }
         }
         let left = Strided { start: s.v.add(row * w.row), stride: w.row };

@@ -343,7 +343,8 @@ impl Task<'_> {
         first_key: usize,
         tiles: &[SeenTile],
     ) {
-        let (w, lanes, group) = (self.widths, U::V::LANES, self.work.problem.shape.group());
+        let (w, lanes, shape) = (self.widths, U::V::LANES, self.work.problem.shape);
+        let (group, cap) = (shape.group(), shape.soft_cap());
         for (t, seen) in tiles.iter().enumerate() {
             for r in (0..self.strip).step_by(ROWS) {
                 // SAFETY: as in `run`.
@@ -353,6 +354,11 @@ impl Task<'_> {
                     let right = Strided { start: right, stride: self.tile };
                     let zero = [[U::V::splat(0.0); VECTORS]; ROWS];
                     let mut sums = tile::multiply::<U, ROWS, VECTORS>(zero, left, right, w.depth);
+                    if let Some(cap) = cap {
+                        for sum in sums.iter_mut().flatten() {
+                            *sum = cap.apply::<U>(*sum).0;
+                        }
+                    }
                     if !seen.whole {
                         for (i, row) in sums.iter_mut().enumerate() {
                             let key = first_key + seen.index * self.tile;

@@ -2,7 +2,8 @@
 //!
 //! `out_i = Σ_j softmax_j(scale * q_i · k_j) v_j` over the keys j that query i sees: up to the one
 //! it stands beside, `i + (Tk - Tq)`, inside the window if there is one, in the same segment if
-//! there are segments. Query heads share key heads in groups of `H / K` (grouped-query attention).
+//! there are segments. Scores may have a bound, `cap * tanh(x / cap)`. Query heads
+//! share key heads in groups of `H / K` (grouped-query attention).
 //! The forward keeps the running maximum and sum of each row and stores their log-sum-exp; the
 //! backward computes the probabilities again from it. See Dao, "FlashAttention-2",
 //! arXiv:2307.08691.
@@ -40,6 +41,7 @@ use self::backward::Backward;
 use self::forward::Forward;
 use self::level::{Problem, run_tasks};
 use self::raw::RawRows;
+use self::vector::SoftCap;
 use crate::par::SharedMut;
 use crate::{Cpu, Element, Precision};
 
@@ -60,6 +62,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// What the scores are multiplied by, usually `1 / sqrt(Dh)`.
     pub scale: f32,
+    /// The bound that scaled scores approach: `cap * tanh(x / cap)`; none if `None`.
+    pub cap: Option<f32>,
     /// How many keys a query sees at most, itself included; all earlier ones if `None`.
     pub window: Option<usize>,
 }
@@ -113,19 +117,25 @@ impl AttentionShape {
         (self.batch, self.key_len, self.num_kv_heads * self.head_dim)
     }
 
+    /// What bounds the scores before they are scaled.
+    fn soft_cap(&self) -> Option<SoftCap> {
+        self.cap.map(|cap| SoftCap::new(cap, self.scale))
+    }
+
     /// Query heads that share a key head.
     fn group(&self) -> usize {
         self.num_heads / self.num_kv_heads
     }
 
     fn check(&self) {
-        let Self { query_len, key_len, num_heads, num_kv_heads, scale, window, .. } = *self;
+        let Self { query_len, key_len, num_heads, num_kv_heads, scale, cap, window, .. } = *self;
         assert!(query_len <= key_len, "{query_len} queries cannot stand beside {key_len} keys");
         assert!(
             num_kv_heads > 0 && num_heads.is_multiple_of(num_kv_heads),
             "{num_heads} query heads cannot share {num_kv_heads} key heads"
         );
         assert!(scale.is_finite() && scale > 0.0, "scale is {scale}");
+        assert!(cap.is_none_or(|cap| cap.is_finite() && cap > 0.0), "the cap is {cap:?}");
         assert!(window != Some(0), "a window of 0 keys hides a query from itself");
         assert!(self.head_dim > 0, "a head has at least one element");
     }

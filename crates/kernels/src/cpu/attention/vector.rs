@@ -26,6 +26,7 @@ pub(super) trait Vector: Copy {
     unsafe fn add(a: Self, b: Self) -> Self;
     unsafe fn sub(a: Self, b: Self) -> Self;
     unsafe fn mul(a: Self, b: Self) -> Self;
+    unsafe fn div(a: Self, b: Self) -> Self;
     /// `a * b + c`.
     unsafe fn mul_add(a: Self, b: Self, c: Self) -> Self;
     /// The larger; `b` if either is NaN.
@@ -96,6 +97,40 @@ pub(super) unsafe fn exp2<U: Unit>(x: U::V) -> U::V {
             power = U::V::mul_add(power, fraction, U::V::splat(*c));
         }
         U::V::scale(power, x)
+    }
+}
+
+/// Scores that never pass a bound: `cap * tanh(x / cap)` (Gemma 2, arXiv:2408.00118).
+#[derive(Clone, Copy)]
+pub(super) struct SoftCap {
+    /// What a score is multiplied by before tanh, and after: `scale / cap` and `cap / scale`, so
+    /// that the result is still to be scaled.
+    inner: f32,
+    outer: f32,
+}
+
+impl SoftCap {
+    pub(super) fn new(cap: f32, scale: f32) -> Self {
+        Self { inner: scale / cap, outer: cap / scale }
+    }
+
+    /// The score under the cap, and its slope. NaN stays NaN.
+    #[inline(always)]
+    pub(super) unsafe fn apply<U: Unit>(self, score: U::V) -> (U::V, U::V) {
+        /// Where tanh is -1, and the exponential still finite.
+        const LOWEST: f32 = -126.0;
+        let log2 = 2.0 * std::f32::consts::LOG2_E * self.inner;
+        // SAFETY: the caller has the level.
+        unsafe {
+            let (zero, one, two) = (U::V::splat(0.0), U::V::splat(1.0), U::V::splat(2.0));
+            let x = U::V::max(U::V::splat(LOWEST), U::V::mul(score, U::V::splat(log2)));
+            let power = exp2::<U>(U::V::sub(zero, x));
+            // tanh = 2 s - 1, and its slope 1 - tanh² = 4 s (1 - s) without cancellation.
+            let s = U::V::div(one, U::V::add(one, power));
+            let tanh = U::V::sub(U::V::mul(two, s), one);
+            let slope = U::V::mul(U::V::mul(U::V::splat(4.0), s), U::V::mul(power, s));
+            (U::V::mul(tanh, U::V::splat(self.outer)), slope)
+        }
     }
 }
 
@@ -230,6 +265,11 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn mul(a: Self, b: Self) -> Self {
         Self::map2(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    unsafe fn div(a: Self, b: Self) -> Self {
+        Self::map2(a, b, |a, b| a / b)
     }
 
     #[inline(always)]

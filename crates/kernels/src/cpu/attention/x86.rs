@@ -52,6 +52,7 @@ impl Vector for F32x16 {
         fn add(a: Self, b: Self) -> Self = Self(_mm512_add_ps(a.0, b.0));
         fn sub(a: Self, b: Self) -> Self = Self(_mm512_sub_ps(a.0, b.0));
         fn mul(a: Self, b: Self) -> Self = Self(_mm512_mul_ps(a.0, b.0));
+        fn div(a: Self, b: Self) -> Self = Self(_mm512_div_ps(a.0, b.0));
         fn mul_add(a: Self, b: Self, c: Self) -> Self = Self(_mm512_fmadd_ps(a.0, b.0, c.0));
         fn max(a: Self, b: Self) -> Self = Self(_mm512_max_ps(a.0, b.0));
         fn fraction(x: Self) -> Self =
@@ -173,6 +174,7 @@ impl Vector for F32x8 {
         fn add(a: Self, b: Self) -> Self = Self(_mm256_add_ps(a.0, b.0));
         fn sub(a: Self, b: Self) -> Self = Self(_mm256_sub_ps(a.0, b.0));
         fn mul(a: Self, b: Self) -> Self = Self(_mm256_mul_ps(a.0, b.0));
+        fn div(a: Self, b: Self) -> Self = Self(_mm256_div_ps(a.0, b.0));
         fn mul_add(a: Self, b: Self, c: Self) -> Self = Self(_mm256_fmadd_ps(a.0, b.0, c.0));
         fn max(a: Self, b: Self) -> Self = Self(_mm256_max_ps(a.0, b.0));
         fn fraction(x: Self) -> Self = {

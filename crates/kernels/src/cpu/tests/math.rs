@@ -2,7 +2,7 @@
 
 use super::erf_f64;
 use crate::cpu::dispatch::{Level, Portable};
-use crate::cpu::math::{erf, exp, sigmoid};
+use crate::cpu::math::{erf, exp, sigmoid, tanh};
 
 /// A level with fused multiply-add on any machine (through the library, so slowly).
 enum Fused {}
@@ -48,6 +48,7 @@ fn assert_accurate<L: Level>() {
         ("exp", worst(exp::<L>, f64::exp), 1.0),
         ("erf", worst(erf::<L>, erf_f64), 1.1),
         ("sigmoid", worst(sigmoid::<L>, sigmoid_f64), 2.4),
+        ("tanh", worst(tanh::<L>, f64::tanh), 2.0),
     ] {
         assert!(error <= limit, "{name} is off by {error} units of the last place at {at:e}");
     }
@@ -74,10 +75,11 @@ fn limits_and_nan_come_out_exactly() {
         assert!(exp::<L>(-103.2) > 0.0 && exp::<L>(-104.0) == 0.0);
         for sign in [1.0, -1.0] {
             assert_eq!(erf::<L>(sign * f32::INFINITY), sign);
+            assert_eq!(tanh::<L>(sign * f32::INFINITY), sign);
             assert_eq!(erf::<L>(sign * 0.0).to_bits(), (sign * 0.0).to_bits());
         }
         assert_eq!((sigmoid::<L>(-200.0), sigmoid::<L>(200.0)), (0.0, 1.0));
-        for f in [exp::<L>, erf::<L>, sigmoid::<L>] {
+        for f in [exp::<L>, erf::<L>, sigmoid::<L>, tanh::<L>] {
             assert!(f(f32::NAN).is_nan());
         }
     }

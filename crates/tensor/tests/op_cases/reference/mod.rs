@@ -109,6 +109,29 @@ fn erf(x: f64) -> f64 {
     sum * h / 3.0 * 2.0 / std::f64::consts::PI.sqrt()
 }
 
+pub(crate) fn soft_cap(x: &[f64], cap: f64) -> Vec<f64> {
+    let bound = |x: f64| if cap.is_finite() { cap * (x / cap).tanh() } else { x };
+    x.iter().map(|x| bound(*x)).collect()
+}
+
+/// Sizes rows, E, k, D; `values` are the router's logits and each expert's rows.
+pub(crate) fn experts(sizes: &[usize], values: &[Vec<f64>], renormalise: bool) -> Vec<f64> {
+    let &[_, count, k, width] = sizes else { panic!("sizes of experts: {sizes:?}") };
+    let mut out = Vec::new();
+    for (row, logits) in values[0].chunks(count).enumerate() {
+        let p = softmax(logits, count);
+        let mut chosen: Vec<usize> = (0..count).collect();
+        chosen.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
+        chosen.truncate(k);
+        let sum: f64 = chosen.iter().map(|&expert| p[expert]).sum();
+        let share = |expert: usize| p[expert] / if renormalise { sum } else { 1.0 };
+        out.extend((row * width..(row + 1) * width).map(|at| {
+            chosen.iter().map(|&expert| share(expert) * values[1 + expert][at]).sum::<f64>()
+        }));
+    }
+    out
+}
+
 /// `ln softmax(row)[target]` of every row, 0 where the target is -100.
 pub(crate) fn log_probs(logits: &[f64], cols: usize, targets: &[i32]) -> Vec<f64> {
     let rows = logits.chunks(cols).zip(targets);
@@ -135,6 +158,8 @@ pub(crate) struct Attention {
     pub(crate) kv_heads: usize,
     pub(crate) head_dim: usize,
     pub(crate) scale: f64,
+    /// The bound of scaled scores; infinity is none.
+    pub(crate) cap: f64,
     /// Keys that a query sees at most.
     pub(crate) window: usize,
 }
@@ -144,7 +169,8 @@ impl Attention {
     pub(crate) fn of(sizes: [usize; 6], len: usize) -> Self {
         let [batch, queries, keys, heads, kv_heads, head_dim] = sizes;
         let scale = 1.0 / (head_dim as f64).sqrt();
-        Self { batch, queries, keys, len, heads, kv_heads, head_dim, scale, window: usize::MAX }
+        let (cap, window) = (f64::INFINITY, usize::MAX);
+        Self { batch, queries, keys, len, heads, kv_heads, head_dim, scale, cap, window }
     }
 }
 
@@ -156,7 +182,8 @@ pub(crate) fn attention(
     v: &[f64],
     segments: &[u32],
 ) -> Vec<f64> {
-    let Attention { batch, queries, keys, len, heads, kv_heads, head_dim, scale, window } = sizes;
+    let Attention { batch, queries, keys, len, heads, kv_heads, head_dim, scale, cap, window } =
+        sizes;
     let mut out = vec![0.0; q.len()];
     for b in 0..batch {
         for head in 0..heads {
@@ -171,7 +198,8 @@ pub(crate) fn attention(
                     .collect();
                 let score = |&j: &usize| {
                     let pairs = q[at..at + head_dim].iter().zip(&k[kv_at(j)..]);
-                    pairs.map(|(q, k)| q * k).sum::<f64>() * scale
+                    let score = pairs.map(|(q, k)| q * k).sum::<f64>() * scale;
+                    if cap.is_finite() { cap * (score / cap).tanh() } else { score }
                 };
                 let scores: Vec<f64> = seen.iter().map(score).collect();
                 for (j, p) in seen.iter().zip(softmax(&scores, scores.len())) {

@@ -27,6 +27,7 @@ struct Dims {
 #[derive(Clone, Debug)]
 struct Case {
     dims: Dims,
+    cap: Option<f32>,
     window: Option<usize>,
     segments: Option<Vec<u32>>,
     key_lens: Option<Vec<usize>>,
@@ -57,13 +58,14 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (index, &[b, tq, tk, h, k, dh]) in SIZES.iter().enumerate() {
         let dims = Dims { b, tq, tk, h, k, dh };
-        let plain = Case { dims, window: None, segments: None, key_lens: None };
+        let plain = Case { dims, cap: None, window: None, segments: None, key_lens: None };
         // Documents of changing lengths, and now and then a number that comes back.
         let segments = (0..b * tk).map(|i| (((i % tk) / (5 + 37 * (index % 3))) % 7) as u32);
         let segments = Some(segments.collect());
         let window = Some(1 + (index * 29) % tk.max(2));
         let key_lens = Some((0..b).map(|b| tk - (b * 7 + index) % (tk - tq + 1)).collect());
         cases.push(Case { window, ..plain.clone() });
+        cases.push(Case { window, cap: Some(0.7), ..plain.clone() });
         cases.push(Case { segments: segments.clone(), ..plain.clone() });
         cases.push(Case { window, segments, key_lens, ..plain.clone() });
         cases.push(plain);
@@ -86,6 +88,7 @@ impl Case {
             num_kv_heads: k,
             head_dim: dh,
             scale: self.scale(),
+            cap: self.cap,
             window: self.window,
         }
     }
@@ -272,7 +275,7 @@ fn f32_products_of_bf16_memory_equal_the_reference_within_the_rounding_of_result
 fn the_reference_gradient_is_the_slope_of_the_reference() {
     let dims = Dims { b: 1, tq: 5, tk: 7, h: 2, k: 1, dh: 3 };
     let segments = Some(vec![0, 0, 1, 1, 1, 1, 0]);
-    let case = Case { dims, window: Some(4), segments, key_lens: None };
+    let case = Case { dims, cap: Some(0.9), window: Some(4), segments, key_lens: None };
     let mut x = case.numbers();
     let want = reference::attention(&case, &x);
     let loss = |x: &Numbers| -> f64 {
@@ -298,7 +301,8 @@ fn the_reference_gradient_is_the_slope_of_the_reference() {
 fn a_batch_element_alone_has_the_same_bits() {
     let dims = Dims { b: 3, tq: 90, tk: 100, h: 4, k: 2, dh: 24 };
     let segments = Some((0..300).map(|i| i / 40).collect::<Vec<u32>>());
-    let case = Case { dims, window: Some(33), segments, key_lens: Some(vec![100, 90, 93]) };
+    let case =
+        Case { dims, cap: None, window: Some(33), segments, key_lens: Some(vec![100, 90, 93]) };
     let x = case.numbers();
     for (simd, precision) in
         Simd::available().flat_map(|simd| [(simd, Precision::F32), (simd, Precision::Bf16)])
@@ -309,6 +313,7 @@ fn a_batch_element_alone_has_the_same_bits() {
             let part = |all: &[f64]| all.chunks(all.len() / dims.b).nth(b).unwrap().to_vec();
             let single = Case {
                 dims: Dims { b: 1, ..dims },
+                cap: case.cap,
                 window: case.window,
                 segments: case.segments.as_ref().map(|all| all[b * 100..][..100].to_vec()),
                 key_lens: case.key_lens.as_ref().map(|lens| vec![lens[b]]),
@@ -363,7 +368,8 @@ fn by_pieces<E: Element>(
 fn pieces_equal_the_whole<E: Element>(dims: [usize; 6], window: Option<usize>, ragged: bool) {
     let [b, tq, tk, h, k, dh] = dims;
     let key_lens = ragged.then(|| (0..b).map(|b| tk - 3 * b).collect());
-    let case = Case { dims: Dims { b, tq, tk, h, k, dh }, window, segments: None, key_lens };
+    let dims = Dims { b, tq, tk, h, k, dh };
+    let case = Case { dims, cap: Some(3.0), window, segments: None, key_lens };
     let x = case.numbers();
     for simd in Simd::available() {
         for precision in [Precision::F32, Precision::Bf16] {
@@ -392,7 +398,7 @@ fn queries_in_pieces_have_the_bits_of_all_at_once() {
 #[test]
 fn columns_of_a_fused_buffer_give_the_same_bits_as_buffers_of_their_own() {
     let dims = Dims { b: 2, tq: 37, tk: 37, h: 4, k: 2, dh: 16 };
-    let case = Case { dims, window: None, segments: None, key_lens: None };
+    let case = Case { dims, cap: None, window: None, segments: None, key_lens: None };
     let (x, shape) = (case.numbers(), case.shape());
     let [(rows, wide), (_, narrow)] = case.extents();
     let cpu = Cpu::with_simd(2, crate::simd::detect());
@@ -427,7 +433,7 @@ fn columns_of_a_fused_buffer_give_the_same_bits_as_buffers_of_their_own() {
 #[test]
 fn a_nan_reaches_every_output_that_depends_on_it() {
     let dims = Dims { b: 1, tq: 40, tk: 40, h: 1, k: 1, dh: 16 };
-    let case = Case { dims, window: None, segments: None, key_lens: None };
+    let case = Case { dims, cap: None, window: None, segments: None, key_lens: None };
     let mut x = case.numbers();
     x.k[7 * 16 + 3] = f64::NAN;
     for simd in Simd::available() {

@@ -77,7 +77,11 @@ fn row(case: &Case, x: &Numbers, (b, head, i): (usize, usize, usize), e: &mut Ex
     let (q, d_out) = (&x.q[q_at..][..dh], &x.d_out[q_at..][..dh]);
 
     let keys: Vec<usize> = (0..tk).filter(|&j| sees(case, b, i, j)).collect();
-    let scores: Vec<f64> = keys.iter().map(|&j| scale * dot(q, &x.k[k_at(j)..][..dh])).collect();
+    let cap = case.cap.map(f64::from);
+    let capped = |score: f64| cap.map_or(score, |cap| cap * (score / cap).tanh());
+    let slope = |score: f64| cap.map_or(1.0, |cap| 1.0 - (score / cap).powi(2));
+    let score = |&j: &usize| capped(scale * dot(q, &x.k[k_at(j)..][..dh]));
+    let scores: Vec<f64> = keys.iter().map(score).collect();
     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = scores.iter().map(|s| (s - top).exp()).sum();
     e.lse.add((b * h + head) * tq + i, top + total.ln(), 1.0 + top.abs());
@@ -93,8 +97,9 @@ fn row(case: &Case, x: &Numbers, (b, head, i): (usize, usize, usize), e: &mut Ex
         delta += p * dot(d_out, v);
         delta_size += p * size(d_out, v);
     }
-    for (&j, &p) in keys.iter().zip(&p) {
+    for ((&j, &p), &score) in keys.iter().zip(&p).zip(&scores) {
         let (k, v) = (&x.k[k_at(j)..][..dh], &x.v[k_at(j)..][..dh]);
+        let p = p * slope(score);
         let d_s = scale * p * (dot(d_out, v) - delta);
         let d_s_size = scale * p * (size(d_out, v) + delta_size);
         for d in 0..dh {
