@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{MODELS, folder, logits, options};
 use danlu_formats::gguf::{Mix, Value};
@@ -34,13 +34,49 @@ fn write_gguf(source: &Path, target: &Path, mix: &str) {
     export.write(&cpu(), file, plan, &|_: &str| None, &mut |_, _| Ok(())).unwrap();
 }
 
-fn values(path: &Path) -> Vec<u32> {
+/// Models of which a GGUF cannot say something, and what.
+const UNSAYABLE: &[(&str, &str)] = &[
+    ("gemma2", "query_pre_attn_scalar"),
+    ("gemma3", "query_pre_attn_scalar"),
+    ("qwen3-moe", "mlp_only_layers"),
+];
+
+/// A golden model, with what a GGUF cannot say of it as every reader takes it; `None` where the
+/// weights are not of such a model.
+fn sayable(name: &str, place: &Path) -> Option<PathBuf> {
+    let (source, copy) = (folder(name), place.join(format!("{name}-sayable")));
+    let Some((_, key)) = UNSAYABLE.iter().find(|(other, _)| *other == name) else {
+        return Some(source);
+    };
+    let (model, _) = describe_model(&source, &options(1, Precision::F32, false)).unwrap();
+    let error = describe(model.as_ref()).unwrap_err().to_string();
+    assert!(error.contains(key), "{name}: {error}");
+    if *key == "mlp_only_layers" {
+        return None;
+    }
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(source.join("model.safetensors"), copy.join("model.safetensors")).unwrap();
+    let mut config = model.config();
+    config[*key] = model.shape().head_dim.into();
+    std::fs::write(copy.join("config.json"), config.to_string()).unwrap();
+    Some(copy)
+}
+
+fn values(path: &Path) -> Vec<f32> {
     let model = load_model(path, &options(1, Precision::F32, false)).unwrap();
     let specs = model.params().specs();
     let mut named: Vec<_> = specs.iter().map(|spec| (&spec.name, spec.range())).collect();
     named.sort_by(|left, right| left.0.cmp(right.0));
     let flat = model.params().values();
-    named.into_iter().flat_map(|(_, range)| flat[range].iter().map(|v| v.to_bits())).collect()
+    named.into_iter().flat_map(|(_, range)| flat[range].to_vec()).collect()
+}
+
+/// Holds the weights equal, bit for bit; gains that are kept with one added to them, nearly.
+fn assert_values(name: &str, one: &Path, other: &Path) {
+    let (one, other) = (values(one), values(other));
+    let allowed = if name.starts_with("gemma") { 1e-6 } else { 0.0 };
+    let same = |(a, b): (&f32, &f32)| (a - b).abs() <= allowed;
+    assert!(one.len() == other.len() && one.iter().zip(&other).all(same), "{name}: other weights");
 }
 
 /// The largest difference between the logits of two models.
@@ -56,13 +92,15 @@ fn far_apart(one: &Path, other: &Path, ids: &[u32]) -> f32 {
 fn every_family_survives_gguf_and_a_folder_of_several_files() {
     let place = tempfile::tempdir().unwrap();
     for name in MODELS {
-        let (source, gguf) = (folder(name), place.path().join(format!("{name}.gguf")));
+        let gguf = place.path().join(format!("{name}.gguf"));
+        let Some(source) = sayable(name, place.path()) else { continue };
         write_gguf(&source, &gguf, "F32");
-        assert!(values(&source) == values(&gguf), "{name}: another value in the GGUF");
+        assert_values(name, &source, &gguf);
         let ids = [1, 5, 9, 2, 7, 7, 3];
         let far = far_apart(&source, &gguf, &ids);
         // Factors of a rotation are kept in f32.
-        let allowed = if ["llama3", "phi3"].contains(name) { 1e-4 } else { 0.0 };
+        let allowed =
+            if ["llama3", "phi3", "gemma2", "gemma3"].contains(name) { 1e-4 } else { 0.0 };
         assert!(far <= allowed, "{name}: the same weights, logits {far} apart");
 
         let back = place.path().join(name);
@@ -75,7 +113,7 @@ fn every_family_survives_gguf_and_a_folder_of_several_files() {
         let place = (back.as_path(), 10_000);
         save_parameters(&cpu(), &parameters, BlockFormat::F32, place, &mut |_, _| Ok(())).unwrap();
         assert!(back.join("model.safetensors.index.json").is_file(), "{name}: in several files");
-        assert!(values(&source) == values(&back), "{name}: another value in the folder");
+        assert_values(name, &source, &back);
         let far = far_apart(&source, &back, &ids);
         assert!(far <= allowed, "{name}: the same weights in the folder, logits {far} apart");
     }

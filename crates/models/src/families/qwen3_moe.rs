@@ -34,8 +34,12 @@ pub const FAMILY: Family = Family {
             names::GATED_MLP,
             names::QWEN_EXPERTS,
         ],
-        // The programs that read such files all renormalise.
-        implied: |json| drop(json.insert("norm_topk_prob".to_owned(), true.into())),
+        // The programs that read such files renormalise, and look for experts in every block.
+        implied: |json| {
+            json.insert("norm_topk_prob".to_owned(), true.into());
+            json.insert("mlp_only_layers".to_owned(), json!([]));
+            json.insert("decoder_sparse_step".to_owned(), 1.into());
+        },
     },
     build,
 };

@@ -4,8 +4,9 @@ use danlu_formats::gguf::{Metadata, Value as Meta};
 use danlu_tensor::ops::frequencies;
 use serde_json::Value;
 
+use super::names::GgufNames;
 use crate::config::ConfigJson;
-use crate::layers::rope::read_rope;
+use crate::layers::rope::{read_rope, rope_from};
 use crate::{CausalLm, ModelShape, Result};
 
 /// Tensors that hold constants of the rotation, not parameters.
@@ -18,6 +19,7 @@ pub type Constants = Vec<(String, Vec<f32>)>;
 pub fn describe(model: &dyn CausalLm) -> Result<(Metadata, Constants)> {
     let (names, mut shape) = (&model.family().gguf, *model.shape());
     let config = ConfigJson::new("the model's configuration", model.config());
+    refuse_unsaid(&config, names)?;
     // As published: a model of ours may end its context earlier.
     shape.context_len = config.get_or("max_position_embeddings", shape.context_len)?;
     let shape = &shape;
@@ -70,6 +72,26 @@ fn value_of(
     })
 }
 
+/// Refuses a configuration that differs from what every reader of such a file takes for granted.
+fn refuse_unsaid(config: &ConfigJson, names: &GgufNames) -> Result<()> {
+    let Value::Object(keys) = config.value() else { return Ok(()) };
+    let mut implied = keys.clone();
+    (names.implied)(&mut implied);
+    let same = |one: &Value, other: &Value| {
+        one == other || one.as_f64().is_some_and(|number| other.as_f64() == Some(number))
+    };
+    let changed = |(key, value): &(&String, &Value)| {
+        implied.get(*key).is_none_or(|other| !same(value, other))
+    };
+    match keys.iter().find(changed) {
+        None => Ok(()),
+        Some((key, value)) => Err(config.error(format!(
+            "`{key}` is {value}, which a GGUF of the architecture {} cannot say",
+            names.architecture
+        ))),
+    }
+}
+
 /// Whether the architecture under which a family is written has no window, or none by default.
 fn loses_window(config: &ConfigJson) -> bool {
     let family = config.value()["model_type"].as_str().unwrap_or_default();
@@ -92,12 +114,17 @@ fn rotation(
     key: &impl Fn(&str) -> String,
 ) -> Result<Constants> {
     let rope = config.object("rope_parameters").or_else(|| config.object("rope_scaling"));
+    // Where blocks rotate in two ways, those that see all tokens are described, the others implied.
+    let rope = rope.map(|rope| rope.object("full_attention").unwrap_or(rope));
     let theta: Option<f64> = match &rope {
         Some(rope) => rope.find("rope_theta")?.or(config.find("rope_theta")?),
         None => config.find("rope_theta")?,
     };
     let Some(theta) = theta else { return Ok(Constants::new()) };
-    let spec = read_rope(config, shape)?;
+    let spec = match &rope {
+        Some(rope) => rope_from(rope, config, shape)?,
+        None => read_rope(config, shape)?,
+    };
     metadata.insert(&key("rope.freq_base"), Meta::F32(theta as f32));
     let width = 2 * spec.frequencies.len();
     metadata.insert(&key("rope.dimension_count"), Meta::U32(width as u32));
