@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use danlu_models::{CausalLm, KvCache, ModelInput};
 use danlu_tensor::{Tensor, no_grad, ops};
 
-use crate::samplers::Sampler;
-use crate::{Error, FinishReason, Request, Result};
+use crate::samplers::{History, Sampler};
+use crate::{Error, FinishReason, Request, Result, Token};
 
 /// How an engine is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,8 @@ impl Engine {
         // The last token is computed even if it is cached: the answer begins with its logits.
         let cached = self.cache.common_prefix(ids).min(ids.len() - 1);
         self.cache.truncate(cached);
-        self.sampler.start(ids);
+        check_bias(request, self.model.shape().vocab_size)?;
+        let history = History::new(ids, &request.sampling);
         let pending = ids[cached..].to_vec();
         Ok(Generation {
             engine: self,
@@ -104,7 +105,7 @@ impl Engine {
             cancel,
             pending,
             cached,
-            produced: 0,
+            history,
             finish: None,
             ended: false,
         })
@@ -136,8 +137,8 @@ pub struct Generation<'a> {
     pending: Vec<u32>,
     /// Ids of the prompt that were in the cache before.
     cached: usize,
-    /// Ids of the answer so far.
-    produced: usize,
+    /// Prompt and answer so far.
+    history: History,
     finish: Option<FinishReason>,
     ended: bool,
 }
@@ -157,7 +158,7 @@ impl Generation<'_> {
 
     /// Computes the next token, or finds that the answer ends.
     fn step(&mut self) -> Result<Step> {
-        if self.produced >= self.request.limits.max_new_tokens {
+        if self.history.answered() >= self.request.limits.max_new_tokens {
             return Ok(Step::End(FinishReason::MaxNewTokens));
         }
         let engine = &mut *self.engine;
@@ -168,25 +169,25 @@ impl Generation<'_> {
             return Ok(Step::End(FinishReason::Cancelled));
         };
         let logits = logits.as_f32("sampling", "the logits")?;
-        let id = engine.sampler.choose(logits, &self.request.sampling, self.produced as u64)?;
+        let id = engine.sampler.choose(logits, &self.request.sampling, &mut self.history)?;
         if self.request.stop_ids.contains(&id) {
             return Ok(Step::End(FinishReason::Stop(id)));
         }
         self.pending.clear();
         self.pending.push(id);
-        self.produced += 1;
-        Ok(Step::Token(id))
+        let log_probs = self.request.log_probs.map(|top| engine.sampler.log_probs(logits, id, top));
+        Ok(Step::Token(Token { id, log_probs }))
     }
 }
 
 /// What one step of an answer brings.
 enum Step {
-    Token(u32),
+    Token(Token),
     End(FinishReason),
 }
 
 impl Iterator for Generation<'_> {
-    type Item = Result<u32>;
+    type Item = Result<Token>;
 
     /// The next id; `None` at the end, and after an error.
     fn next(&mut self) -> Option<Self::Item> {
@@ -194,7 +195,7 @@ impl Iterator for Generation<'_> {
             return None;
         }
         match self.step() {
-            Ok(Step::Token(id)) => return Some(Ok(id)),
+            Ok(Step::Token(token)) => return Some(Ok(token)),
             Ok(Step::End(reason)) => self.finish = Some(reason),
             Err(error) => {
                 self.ended = true;
@@ -203,5 +204,16 @@ impl Iterator for Generation<'_> {
         }
         self.ended = true;
         None
+    }
+}
+
+/// Refuses a bias of a token that does not exist.
+fn check_bias(request: &Request, vocab_size: usize) -> Result<()> {
+    match request.sampling.logit_bias.iter().find(|(id, _)| *id as usize >= vocab_size) {
+        None => Ok(()),
+        Some((id, _)) => {
+            let (name, value) = ("logit_bias", format!("for token {id}"));
+            Err(Error::Setting { name, value, expected: "for tokens of the vocabulary" })
+        }
     }
 }

@@ -27,11 +27,12 @@
 //!     sampling: Sampling { temperature: 0.8, top_p: Some(0.95), seed: 7, ..Sampling::greedy() },
 //!     limits: Limits { max_new_tokens: 5 },
 //!     stop_ids: vec![],
+//!     log_probs: None,
 //! };
 //! let cancel = AtomicBool::new(false);
 //! let mut answer = engine.start(&request, &cancel)?;
-//! for id in answer.by_ref() {
-//!     assert!(id? < 50);
+//! for token in answer.by_ref() {
+//!     assert!(token?.id < 50);
 //! }
 //! assert_eq!(answer.finish_reason(), Some(FinishReason::MaxNewTokens));
 //! # Ok::<(), danlu_infer::Error>(())
@@ -45,5 +46,5 @@ pub mod speed;
 
 pub use engine::{Engine, EngineOptions, Generation};
 pub use error::{Error, Result};
-pub use request::{FinishReason, Limits, Request, Sampling};
+pub use request::{Dry, FinishReason, Limits, LogProbs, Mirostat, Request, Sampling, Token};
 pub use samplers::SAMPLERS;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use danlu_infer::{
-    Engine, EngineOptions, Error, FinishReason, Limits, Request, SAMPLERS, Sampling,
+    Dry, Engine, EngineOptions, Error, FinishReason, Mirostat, Request, SAMPLERS, Sampling,
 };
 use danlu_models::{BuildOptions, CausalLm, ModelInput, load_model};
 use danlu_tensor::{Device, Precision};
@@ -26,7 +26,7 @@ fn engine(name: &str) -> Engine {
 }
 
 fn request(ids: &[u32], max_new_tokens: usize, sampling: Sampling) -> Request {
-    Request { ids: ids.to_vec(), sampling, limits: Limits { max_new_tokens }, stop_ids: Vec::new() }
+    Request { sampling, ..Request::greedy(ids.to_vec(), max_new_tokens) }
 }
 
 fn lively(seed: u64) -> Sampling {
@@ -38,7 +38,7 @@ const PROMPT: &[u32] = &[1, 7, 3, 9, 22, 4, 4, 60];
 fn run(engine: &mut Engine, request: &Request) -> (Vec<u32>, FinishReason) {
     let cancel = AtomicBool::new(false);
     let mut generation = engine.start(request, &cancel).unwrap();
-    let ids = generation.by_ref().collect::<Result<_, _>>().unwrap();
+    let ids = generation.by_ref().map(|token| token.unwrap().id).collect();
     (ids, generation.finish_reason().unwrap())
 }
 
@@ -142,7 +142,7 @@ fn a_cancelled_answer_ends_before_the_next_token_and_can_be_asked_for_again() {
     let whole = run(&mut engine, &asked);
     let cancel = AtomicBool::new(false);
     let mut generation = engine.start(&asked, &cancel).unwrap();
-    let three: Vec<u32> = generation.by_ref().take(3).map(Result::unwrap).collect();
+    let three: Vec<u32> = generation.by_ref().take(3).map(|token| token.unwrap().id).collect();
     assert_eq!(three, whole.0[..3]);
     cancel.store(true, Ordering::Relaxed);
     assert!(generation.next().is_none());
@@ -181,20 +181,29 @@ fn a_prompt_that_does_not_fit_is_refused_and_never_cut() {
 
 #[test]
 fn settings_that_make_no_sense_are_named() {
-    let plain = lively(0);
+    let plain = || lively(0);
     let mut engine = engine("llama-gqa");
     let cancel = AtomicBool::new(false);
     let mut named = Vec::new();
     for sampling in [
-        Sampling { temperature: -1.0, ..plain },
-        Sampling { temperature: f32::NAN, ..plain },
-        Sampling { top_k: Some(0), ..plain },
-        Sampling { top_p: Some(0.0), ..plain },
-        Sampling { top_p: Some(1.5), ..plain },
-        Sampling { min_p: Some(-0.1), ..plain },
-        Sampling { repetition_penalty: Some(0.0), ..plain },
+        Sampling { temperature: -1.0, ..plain() },
+        Sampling { temperature: f32::NAN, ..plain() },
+        Sampling { logit_bias: vec![(3, f32::INFINITY)], ..plain() },
+        Sampling { logit_bias: vec![(96, 1.0)], ..plain() },
+        Sampling { top_k: Some(0), ..plain() },
+        Sampling { top_p: Some(0.0), ..plain() },
+        Sampling { top_p: Some(1.5), ..plain() },
+        Sampling { min_p: Some(-0.1), ..plain() },
+        Sampling { typical_p: Some(0.0), ..plain() },
+        Sampling { repetition_penalty: Some(0.0), ..plain() },
+        Sampling { frequency_penalty: Some(2.5), ..plain() },
+        Sampling { presence_penalty: Some(f32::NAN), ..plain() },
+        Sampling { dry: Some(Dry { multiplier: -1.0, ..Dry::default() }), ..plain() },
+        Sampling { dry: Some(Dry { base: 0.5, ..Dry::default() }), ..plain() },
+        Sampling { dry: Some(Dry { allowed_len: 0, ..Dry::default() }), ..plain() },
+        Sampling { mirostat: Some(Mirostat { tau: 0.0, eta: 0.1 }), ..plain() },
     ] {
-        let bad = request(PROMPT, 1, sampling);
+        let bad = request(PROMPT, 1, sampling.clone());
         match engine.start(&bad, &cancel).err() {
             Some(Error::Setting { name, .. }) => named.push(name),
             other => panic!("{sampling:?} gave {other:?}"),

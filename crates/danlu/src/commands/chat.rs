@@ -124,12 +124,13 @@ impl Chat<'_> {
             sampling: sampling.sampling(&self.opened.generation, sampling.seed.wrapping_add(turn)),
             limits: Limits { max_new_tokens: sampling.max_new_tokens },
             stop_ids: self.opened.tokenizer.stop_ids(),
+            log_probs: None,
         };
         let mut generation = self.engine.start(&request, &self.cancel)?;
         let mut decoder = self.opened.tokenizer.stream();
         let mut answer = String::new();
-        for id in generation.by_ref() {
-            let piece = decoder.push(id?)?;
+        for token in generation.by_ref() {
+            let piece = decoder.push(token?.id)?;
             if !self.args.json {
                 output::text(&output::printable(&piece))?;
             }

@@ -51,6 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
         sampling: args.sampling.sampling(&opened.generation, args.sampling.seed),
         limits: Limits { max_new_tokens: args.sampling.max_new_tokens },
         stop_ids: opened.tokenizer.stop_ids(),
+        log_probs: None,
     };
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancel);
@@ -63,8 +64,8 @@ pub fn run(args: &Args) -> Result<()> {
     if !args.json {
         output::text(&output::printable(&prompt))?;
     }
-    for id in generation.by_ref() {
-        let piece = decoder.push(id?)?;
+    for token in generation.by_ref() {
+        let piece = decoder.push(token?.id)?;
         tokens += 1;
         if !args.json {
             output::text(&output::printable(&piece))?;

@@ -56,6 +56,7 @@ impl SamplingArgs {
             min_p: self.min_p.or(own.min_p),
             repetition_penalty: self.repetition_penalty.or(own.repetition_penalty),
             seed,
+            ..own
         }
     }
 }
