@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use danlu_formats::Gguf;
+use danlu_formats::gguf::Array;
 use danlu_tokenizer::GgufVocabulary;
 
 /// The vocabulary of a GGUF file.
@@ -14,7 +15,7 @@ pub(crate) fn read(gguf: &Gguf) -> Result<GgufVocabulary> {
         model: gguf.text("tokenizer.ggml.model")?.to_owned(),
         pre: keys.text("pre")?,
         tokens: gguf.strings("tokenizer.ggml.tokens")?.map(str::to_owned).collect(),
-        scores: keys.array("scores", |array| array.to_f32())?,
+        scores: keys.array("scores", Array::to_f32)?,
         token_types: keys.array("token_type", |array| {
             let types = array.to_i64()?;
             types.into_iter().map(|kind| i32::try_from(kind).ok()).collect()
@@ -72,11 +73,7 @@ impl Keys<'_> {
     }
 
     /// An array, empty if it is absent.
-    fn array<T>(
-        &self,
-        name: &str,
-        convert: impl Fn(&danlu_formats::gguf::Array) -> Option<Vec<T>>,
-    ) -> Result<Vec<T>> {
+    fn array<T>(&self, name: &str, convert: impl Fn(&Array) -> Option<Vec<T>>) -> Result<Vec<T>> {
         let Some(key) = self.present(name) else { return Ok(Vec::new()) };
         convert(self.gguf.array(&key)?).ok_or_else(|| {
             anyhow::anyhow!(

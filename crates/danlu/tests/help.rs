@@ -20,11 +20,14 @@ const COMMANDS: &[&[&str]] = &[
     &["generate"],
     &["chat"],
     &["score"],
+    &["verify"],
     &["inspect"],
     &["bench"],
     &["bench", "train"],
     &["bench", "gemm"],
     &["bench", "bandwidth"],
+    &["bench", "decode"],
+    &["bench", "prefill"],
     &["doctor"],
 ];
 const COLUMNS: usize = 100;

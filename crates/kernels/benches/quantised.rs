@@ -39,9 +39,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let format = BlockFormat::from_name(name).ok_or("an unknown format")?;
         for &(n_, k_) in SHAPES.iter().filter(|&&s| n == 0 || s == (n, k)) {
             if mode == "decode" {
-                decode(&cpu, format, rows, n_, k_)?
+                decode(&cpu, format, rows, n_, k_)?;
             } else {
-                prefill(&cpu, format, rows, n_, k_)?
+                prefill(&cpu, format, rows, n_, k_)?;
             }
         }
     }

@@ -55,12 +55,20 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn advice(used: Simd, huge_pages: Option<&str>) -> Vec<String> {
     let mut advice = Vec::new();
-    if used < simd::detect() {
+    if used < simd::preferred() {
         advice.push(format!("DANLU_SIMD holds this CPU at {}; unset it for speed", used.name()));
     }
+    if simd::preferred() < simd::detect() {
+        let note = "this CPU multiplies bf16 faster as f32 than by its bf16 instruction, which is \
+                    left alone";
+        advice.push(note.to_owned());
+    }
     if used < Simd::Avx512Bf16 {
-        advice
-            .push("no bf16 products in hardware: `precision = \"auto\"` trains in f32".to_owned());
+        advice.push(
+            "no fast bf16 products in hardware: `precision = \"auto\"` trains in f32; bf16 is as \
+             fast and needs less memory"
+                .to_owned(),
+        );
     }
     if huge_pages == Some("never") {
         advice.push("huge pages are off; switching them to `madvise` makes training faster".into());

@@ -12,13 +12,13 @@ mod reference;
 use std::sync::Arc;
 
 use danlu_tensor::ops::{
-    self, AttentionSpec, CachedKeysValues, Gelu, Layout, LinearWeight, Pairs, RmsNormSpec, RopeSpec,
+    self, AttentionSpec, CachedKeysValues, Gelu, Layout, LinearWeight, RmsNormSpec,
 };
 use danlu_tensor::{DType, Param, Result, Tensor};
 
 use inputs::{
-    EPS, THETA, attention_spec, ids, layer, partial_rope, positions, rope, rope_reference,
-    segments, targets,
+    EPS, attention_spec, ids, layer, partial_rope, positions, rope, rope_reference, segments,
+    targets,
 };
 use reference::Attention;
 

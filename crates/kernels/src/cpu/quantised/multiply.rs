@@ -5,6 +5,9 @@
 //! order of blocks. So every level, every number of rows and both ways to get at the weights give
 //! the same bits.
 
+// Rows and strips index several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use super::kernel::{
     ActivationBlock, COLS, Format, Kind, Level, Rows, STRIPS, Sink, Tile, UNITS, WeightBlock,
 };

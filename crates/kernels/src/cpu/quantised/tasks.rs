@@ -188,8 +188,9 @@ impl Job<'_> {
             let kernel = self.kernel.stream[scratch.sums.len() - 1];
             // SAFETY: ..
             unsafe {
-                kernel(x.rows(first_row, 0), source, blocks, sums.cast::<Words>().add(strip).cast())
-            };
+                let sums = sums.cast::<Words>().add(strip).cast();
+                kernel(x.rows(first_row, 0), source, blocks, sums);
+            }
         }
     }
 
