@@ -1,4 +1,4 @@
-//! Ids in, ids out: a model, a cache and a sampler.
+//! Ids in, ids out: a model, a cache and a sampler, for many requests at once.
 //!
 //! Read in this order: [`request`] (what is asked for), [`engine`] (how it is answered),
 //! [`samplers`] (how a token is chosen, one file each).
@@ -44,7 +44,9 @@ pub mod request;
 pub mod samplers;
 pub mod speed;
 
-pub use engine::{Engine, EngineOptions, Generation};
+pub use engine::{
+    Engine, EngineOptions, Event, Generation, Guessed, Output, RequestId, Speculation,
+};
 pub use error::{Error, Result};
 pub use request::{Dry, FinishReason, Limits, LogProbs, Mirostat, Request, Sampling, Token};
 pub use samplers::SAMPLERS;

@@ -140,6 +140,26 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Refuses settings that make no sense for a vocabulary of this size.
+    ///
+    /// # Errors
+    /// On the first such setting.
+    pub fn validate(&self, vocab_size: usize) -> Result<()> {
+        let refuse = |name, value, expected| Err(Error::Setting { name, value, expected });
+        if self.limits.max_new_tokens == 0 {
+            return refuse("max_new_tokens", "0".to_owned(), "at least 1");
+        }
+        let outside = |id: &&u32| **id as usize >= vocab_size;
+        let biased = self.sampling.logit_bias.iter().map(|(id, _)| id);
+        if let Some(id) = biased.clone().find(outside) {
+            let value = format!("for token {id}");
+            return refuse("logit_bias", value, "for tokens of the vocabulary");
+        }
+        self.sampling.validate()
+    }
+}
+
 impl Sampling {
     /// Always the most likely token.
     #[must_use]

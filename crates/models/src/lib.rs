@@ -41,7 +41,7 @@ pub mod memory;
 pub mod model;
 pub mod shape;
 
-pub use cache::KvCache;
+pub use cache::{CacheOptions, KvCache};
 pub use error::{Error, Result};
 pub use families::{FAMILIES, Family, gpt2::Gpt2Config, llama::LlamaConfig};
 pub use folder::{load_model, load_weights, save_config, save_weights};

@@ -31,7 +31,7 @@ pub(super) fn apply(candidates: &mut Candidates, history: &History, sampling: &S
 
 /// For each number: how many of the last tokens are the same as those that many places before.
 /// This is the Z function of the text read backwards, in linear time.
-fn repetitions(ids: &[u32]) -> Vec<usize> {
+pub(crate) fn repetitions(ids: &[u32]) -> Vec<usize> {
     let len = ids.len();
     let at = |place: usize| ids[len - 1 - place];
     let mut same = vec![0; len];

@@ -21,6 +21,7 @@ use std::cmp::Ordering;
 
 use danlu_kernels::rng::Philox;
 
+pub(crate) use self::dry::repetitions;
 pub use self::history::{History, Mark};
 use crate::{Error, LogProbs, Result, Sampling};
 

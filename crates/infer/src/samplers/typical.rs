@@ -1,5 +1,5 @@
-//! Typical sampling (Meister et al. 2022, arXiv:2202.00666): the tokens whose surprise is nearest to
-//! the expected one, that together have the probability wanted.
+//! Typical sampling (Meister et al. 2022, arXiv:2202.00666): the tokens whose surprise is nearest
+//! to the expected one, that together have the probability wanted.
 
 use super::{Candidate, Candidates, History};
 use crate::Sampling;
