@@ -24,6 +24,7 @@ const COMMANDS: &[&[&str]] = &[
     &["inspect"],
     &["bench"],
     &["bench", "train"],
+    &["bench", "batch"],
     &["bench", "gemm"],
     &["bench", "bandwidth"],
     &["bench", "decode"],

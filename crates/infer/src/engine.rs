@@ -160,6 +160,12 @@ impl Engine {
         &self.model
     }
 
+    /// Tokens that prompt and answer may have together.
+    #[must_use]
+    pub fn context_len(&self) -> usize {
+        self.cache.capacity()
+    }
+
     /// Ids whose keys and values are in a slot of the cache: where a conversation can go on at no
     /// cost.
     ///

@@ -38,6 +38,7 @@
 //! # Ok::<(), danlu_infer::Error>(())
 //! ```
 
+pub mod batch_speed;
 pub mod engine;
 pub mod error;
 pub mod request;

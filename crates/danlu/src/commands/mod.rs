@@ -1,5 +1,6 @@
 //! The commands, one file each: what is typed (`Args`) and what it calls (`run`).
 
+pub mod answer;
 pub mod bench;
 pub mod chat;
 pub mod data;
@@ -7,6 +8,7 @@ pub mod doctor;
 pub mod generate;
 pub mod inspect;
 pub mod run;
+pub mod sampling;
 pub mod score;
 pub mod tokenizer;
 pub mod train;
