@@ -26,6 +26,7 @@ const COMMANDS: &[&[&str]] = &[
     &["inspect"],
     &["bench"],
     &["bench", "train"],
+    &["bench", "batch"],
     &["bench", "gemm"],
     &["bench", "bandwidth"],
     &["bench", "decode"],

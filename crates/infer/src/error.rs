@@ -28,6 +28,31 @@ pub enum Error {
         /// What it may be.
         expected: &'static str,
     },
+    /// One request at a time was asked for while there are others.
+    #[error("the engine is answering other requests; submit this one beside them")]
+    Busy,
+    /// The draft model has other words.
+    #[error(
+        "the draft model has {draft} tokens in its vocabulary, the model {model}; a draft model \
+         must have the same vocabulary"
+    )]
+    DraftVocabulary {
+        /// Tokens of the draft model.
+        draft: usize,
+        /// Tokens of the model.
+        model: usize,
+    },
+    /// The draft model cannot follow.
+    #[error(
+        "the draft model has a context of {draft} tokens, less than the {model} there is room for; \
+         ask for a shorter context or use another draft model"
+    )]
+    DraftContext {
+        /// Tokens of the draft model.
+        draft: usize,
+        /// Tokens there is room for.
+        model: usize,
+    },
     /// The model computed something that is no number.
     #[error(
         "the model gave the logit {value} for token {id}; its weights are damaged or were trained \

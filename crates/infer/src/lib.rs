@@ -1,4 +1,4 @@
-//! Ids in, ids out: a model, a cache and a sampler.
+//! Ids in, ids out: a model, a cache and a sampler, for many requests at once.
 //!
 //! Read in this order: [`request`] (what is asked for), [`engine`] (how it is answered),
 //! [`samplers`] (how a token is chosen, one file each).
@@ -27,23 +27,27 @@
 //!     sampling: Sampling { temperature: 0.8, top_p: Some(0.95), seed: 7, ..Sampling::greedy() },
 //!     limits: Limits { max_new_tokens: 5 },
 //!     stop_ids: vec![],
+//!     log_probs: None,
 //! };
 //! let cancel = AtomicBool::new(false);
 //! let mut answer = engine.start(&request, &cancel)?;
-//! for id in answer.by_ref() {
-//!     assert!(id? < 50);
+//! for token in answer.by_ref() {
+//!     assert!(token?.id < 50);
 //! }
 //! assert_eq!(answer.finish_reason(), Some(FinishReason::MaxNewTokens));
 //! # Ok::<(), danlu_infer::Error>(())
 //! ```
 
+pub mod batch_speed;
 pub mod engine;
 pub mod error;
 pub mod request;
 pub mod samplers;
 pub mod speed;
 
-pub use engine::{Engine, EngineOptions, Generation};
+pub use engine::{
+    Engine, EngineOptions, Event, Generation, Guessed, Output, RequestId, Speculation,
+};
 pub use error::{Error, Result};
-pub use request::{FinishReason, Limits, Request, Sampling};
+pub use request::{Dry, FinishReason, Limits, LogProbs, Mirostat, Request, Sampling, Token};
 pub use samplers::SAMPLERS;

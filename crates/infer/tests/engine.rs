@@ -1,45 +1,16 @@
 //! The engine's laws, on small random models.
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod common;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use danlu_infer::{
-    Engine, EngineOptions, Error, FinishReason, Limits, Request, SAMPLERS, Sampling,
-};
-use danlu_models::{BuildOptions, CausalLm, ModelInput, load_model};
-use danlu_tensor::{Device, Precision};
-
-const MODELS: &[&str] = &["llama-gqa", "llama-tied", "gpt2"];
-
-fn model(name: &str, threads: usize) -> Arc<dyn CausalLm> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../golden/models").join(name);
-    let device = Device::cpu(threads).unwrap();
-    let options = BuildOptions::trainable(device, Precision::F32);
-    Arc::from(load_model(&folder, &options).unwrap())
-}
+use common::{MODELS, PROMPT, lively, model, options, request, run};
+use danlu_infer::{Dry, Engine, EngineOptions, Error, FinishReason, Mirostat, SAMPLERS, Sampling};
+use danlu_models::{CausalLm, ModelInput};
 
 fn engine(name: &str) -> Engine {
-    let options = EngineOptions { context_len: 32, prefill_chunk: 5 };
-    Engine::new(model(name, 2), options).unwrap()
-}
-
-fn request(ids: &[u32], max_new_tokens: usize, sampling: Sampling) -> Request {
-    Request { ids: ids.to_vec(), sampling, limits: Limits { max_new_tokens }, stop_ids: Vec::new() }
-}
-
-fn lively(seed: u64) -> Sampling {
-    Sampling { temperature: 1.0, top_p: Some(0.95), seed, ..Sampling::greedy() }
-}
-
-const PROMPT: &[u32] = &[1, 7, 3, 9, 22, 4, 4, 60];
-
-fn run(engine: &mut Engine, request: &Request) -> (Vec<u32>, FinishReason) {
-    let cancel = AtomicBool::new(false);
-    let mut generation = engine.start(request, &cancel).unwrap();
-    let ids = generation.by_ref().collect::<Result<_, _>>().unwrap();
-    (ids, generation.finish_reason().unwrap())
+    Engine::new(model(name, 2), options()).unwrap()
 }
 
 /// What the definition of greedy says, without cache or engine.
@@ -68,8 +39,7 @@ fn greedy_is_the_argmax_of_uncached_logits() {
 fn one_two_and_four_threads_give_the_same_tokens() {
     for name in MODELS {
         let answer = |threads| {
-            let options = EngineOptions { context_len: 32, prefill_chunk: 5 };
-            let mut engine = Engine::new(model(name, threads), options).unwrap();
+            let mut engine = Engine::new(model(name, threads), options()).unwrap();
             [Sampling::greedy(), lively(3)].map(|s| run(&mut engine, &request(PROMPT, 20, s)))
         };
         let one = answer(1);
@@ -97,7 +67,7 @@ fn a_prompt_in_other_chunks_gives_the_same_answer() {
     for name in MODELS {
         let asked = request(PROMPT, 10, lively(5));
         let answer = |prefill_chunk| {
-            let options = EngineOptions { context_len: 32, prefill_chunk };
+            let options = EngineOptions { prefill_chunk, ..options() };
             run(&mut Engine::new(model(name, 2), options).unwrap(), &asked)
         };
         let whole = answer(100);
@@ -111,11 +81,10 @@ fn a_conversation_goes_on_from_the_cache() {
     let (answer, _) = run(&mut engine, &request(PROMPT, 4, Sampling::greedy()));
     // The last token was chosen but never computed.
     let known = [PROMPT, &answer[..3]].concat();
-    assert_eq!(engine.cached_ids(), known);
+    assert_eq!(engine.cached_ids(0), known);
     let next = request(&[PROMPT, &answer[..], &[11, 12]].concat(), 2, Sampling::greedy());
     let cancel = AtomicBool::new(false);
-    let generation = engine.start(&next, &cancel).unwrap();
-    assert_eq!(generation.cached_prompt_tokens(), known.len());
+    assert_eq!(engine.start(&next, &cancel).unwrap().cached_prompt_tokens(), known.len());
     // The same prompt again: all but its last token, whose logits are needed.
     let again = request(PROMPT, 1, Sampling::greedy());
     assert_eq!(engine.start(&again, &cancel).unwrap().cached_prompt_tokens(), PROMPT.len() - 1);
@@ -142,12 +111,13 @@ fn a_cancelled_answer_ends_before_the_next_token_and_can_be_asked_for_again() {
     let whole = run(&mut engine, &asked);
     let cancel = AtomicBool::new(false);
     let mut generation = engine.start(&asked, &cancel).unwrap();
-    let three: Vec<u32> = generation.by_ref().take(3).map(Result::unwrap).collect();
+    let three: Vec<u32> = generation.by_ref().take(3).map(|token| token.unwrap().id).collect();
     assert_eq!(three, whole.0[..3]);
     cancel.store(true, Ordering::Relaxed);
     assert!(generation.next().is_none());
     assert_eq!(generation.finish_reason(), Some(FinishReason::Cancelled));
     assert!(generation.next().is_none());
+    drop(generation);
     assert_eq!(run(&mut engine, &asked), whole);
 }
 
@@ -176,25 +146,34 @@ fn a_prompt_that_does_not_fit_is_refused_and_never_cut() {
     let outside = request(&[96], 3, Sampling::greedy());
     assert!(engine.start(&outside, &cancel).err().unwrap().to_string().contains("vocabulary"));
     // What was refused left the cache as it was.
-    assert_eq!(engine.cached_ids(), [5; 32]);
+    assert_eq!(engine.cached_ids(0), [5; 32]);
 }
 
 #[test]
 fn settings_that_make_no_sense_are_named() {
-    let plain = lively(0);
+    let plain = || lively(0);
     let mut engine = engine("llama-gqa");
     let cancel = AtomicBool::new(false);
     let mut named = Vec::new();
     for sampling in [
-        Sampling { temperature: -1.0, ..plain },
-        Sampling { temperature: f32::NAN, ..plain },
-        Sampling { top_k: Some(0), ..plain },
-        Sampling { top_p: Some(0.0), ..plain },
-        Sampling { top_p: Some(1.5), ..plain },
-        Sampling { min_p: Some(-0.1), ..plain },
-        Sampling { repetition_penalty: Some(0.0), ..plain },
+        Sampling { temperature: -1.0, ..plain() },
+        Sampling { temperature: f32::NAN, ..plain() },
+        Sampling { logit_bias: vec![(3, f32::INFINITY)], ..plain() },
+        Sampling { logit_bias: vec![(96, 1.0)], ..plain() },
+        Sampling { top_k: Some(0), ..plain() },
+        Sampling { top_p: Some(0.0), ..plain() },
+        Sampling { top_p: Some(1.5), ..plain() },
+        Sampling { min_p: Some(-0.1), ..plain() },
+        Sampling { typical_p: Some(0.0), ..plain() },
+        Sampling { repetition_penalty: Some(0.0), ..plain() },
+        Sampling { frequency_penalty: Some(2.5), ..plain() },
+        Sampling { presence_penalty: Some(f32::NAN), ..plain() },
+        Sampling { dry: Some(Dry { multiplier: -1.0, ..Dry::default() }), ..plain() },
+        Sampling { dry: Some(Dry { base: 0.5, ..Dry::default() }), ..plain() },
+        Sampling { dry: Some(Dry { allowed_len: 0, ..Dry::default() }), ..plain() },
+        Sampling { mirostat: Some(Mirostat { tau: 0.0, eta: 0.1 }), ..plain() },
     ] {
-        let bad = request(PROMPT, 1, sampling);
+        let bad = request(PROMPT, 1, sampling.clone());
         match engine.start(&bad, &cancel).err() {
             Some(Error::Setting { name, .. }) => named.push(name),
             other => panic!("{sampling:?} gave {other:?}"),
@@ -204,7 +183,10 @@ fn settings_that_make_no_sense_are_named() {
         assert!(named.contains(&sampler.name), "{} is never refused", sampler.name);
     }
     for (context_len, prefill_chunk) in [(0, 5), (65, 5), (32, 0)] {
-        let options = EngineOptions { context_len, prefill_chunk };
+        let options = EngineOptions { context_len, prefill_chunk, ..options() };
         assert!(Engine::new(model("llama-gqa", 1), options).is_err(), "{options:?}");
     }
+    let none = EngineOptions { slots: 0, ..options() };
+    assert!(Engine::new(model("llama-gqa", 1), none).is_err());
+    assert!(engine.start(&request(PROMPT, 0, lively(0)), &cancel).is_err());
 }

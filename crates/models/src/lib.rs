@@ -45,7 +45,7 @@ pub mod published;
 pub mod shape;
 
 pub use binding::Parameters;
-pub use cache::KvCache;
+pub use cache::{CacheOptions, KvCache};
 pub use damage::find_damage;
 pub use error::{Error, Result};
 pub use families::{FAMILIES, Family, gpt2::Gpt2Config, llama::LlamaConfig};

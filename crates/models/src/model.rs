@@ -1,6 +1,7 @@
 //! What a language model can do, whatever its family.
 
 use std::collections::BTreeMap;
+use std::iter::repeat_n;
 use std::sync::{Arc, OnceLock};
 
 use danlu_tensor::ops::{self, CrossEntropy, Head};
@@ -74,7 +75,8 @@ pub struct ModelInput<'a> {
     pub batch: usize,
     /// Where each token stands in its document. `[B * T]`
     pub positions: Arc<[u32]>,
-    /// Which document of its row each token belongs to; attention stays inside one. `[B * T]`
+    /// Which document of its row each token belongs to; attention stays inside one. With a cache:
+    /// which of its slots, the first if `None`. `[B * T]`
     pub segments: Option<Arc<[u32]>>,
 }
 
@@ -99,8 +101,20 @@ impl<'a> ModelInput<'a> {
         }
     }
 
-    /// Refuses inputs that do not fit themselves, the model or the cache.
-    fn check(&self, shape: &ModelShape, cache: Option<&KvCache>) -> Result<()> {
+    /// Tokens that go on where slots of a cache end: for each slot, so many of the ids.
+    #[must_use]
+    pub fn of_slots(cache: &KvCache, parts: &[(usize, usize)], ids: &'a [u32]) -> Self {
+        let positions = parts.iter().flat_map(|&(slot, count)| {
+            let start = cache.ids_of(slot).len() as u32;
+            start..start + count as u32
+        });
+        let slots = parts.iter().flat_map(|&(slot, count)| repeat_n(slot as u32, count));
+        let (positions, segments) = (positions.collect(), Some(slots.collect()));
+        Self { ids, batch: 1, positions, segments }
+    }
+
+    /// Refuses inputs that do not fit themselves or the model.
+    fn check(&self, shape: &ModelShape) -> Result<()> {
         let (count, batch) = (self.ids.len(), self.batch);
         let others = [self.positions.len(), self.segments.as_ref().map_or(count, |s| s.len())];
         if batch == 0 || count == 0 || !count.is_multiple_of(batch) || others != [count; 2] {
@@ -110,11 +124,7 @@ impl<'a> ModelInput<'a> {
             )));
         }
         shape.check_ids(self.ids)?;
-        shape.check_positions(&self.positions)?;
-        if let Some(cache) = cache {
-            cache.check(self)?;
-        }
-        Ok(())
+        shape.check_positions(&self.positions)
     }
 }
 
@@ -176,8 +186,8 @@ pub trait CausalLm: Send + Sync {
         Head { weight: head, cap: *logit_cap }
     }
 
-    /// Hidden states `[B * T, D]` after the final norm. With a cache, the tokens (one row) come
-    /// after those the cache holds, and their keys and values are added to it.
+    /// Hidden states `[B * T, D]` after the final norm. With a cache, the tokens of each slot (all
+    /// in one row) come after those the slot holds, and their keys and values are added to it.
     ///
     /// # Errors
     /// When the input does not fit the model or the cache, or gradients are asked for through a
@@ -197,7 +207,7 @@ pub trait CausalLm: Send + Sync {
         cache: Option<&mut KvCache>,
         watch: Option<Arc<crate::layers::Watch>>,
     ) -> Result<Tensor> {
-        input.check(self.shape(), cache.as_deref())?;
+        input.check(self.shape())?;
         let pass = Pass {
             batch: input.batch,
             positions: Arc::clone(&input.positions),
@@ -207,6 +217,7 @@ pub trait CausalLm: Send + Sync {
         let hidden = match cache {
             None => self.forward(input.ids, &pass, None)?,
             Some(cache) => {
+                cache.begin(input)?;
                 let hidden = self.forward(input.ids, &pass, Some(&mut *cache))?;
                 cache.advance(input.ids);
                 hidden

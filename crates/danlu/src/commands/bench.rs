@@ -1,5 +1,6 @@
 //! `danlu bench`: how fast this machine is, and how close Danlu comes to it.
 
+mod batch;
 mod using_model;
 
 use anyhow::{Result, ensure};
@@ -27,6 +28,7 @@ Examples:
   danlu bench train --shape w1 --precision bf16 --json
   danlu bench decode model.gguf --threads 2 --json
   danlu bench prefill model.gguf --tokens 512
+  danlu bench batch model.gguf --slots 16 --json
   danlu bench gemm
   danlu bench bandwidth --mib 1024")]
 pub enum Command {
@@ -36,6 +38,8 @@ pub enum Command {
     Decode(using_model::DecodeArgs),
     /// Time a model reading a prompt
     Prefill(using_model::PrefillArgs),
+    /// Time a model answering many requests at once
+    Batch(batch::BatchArgs),
     /// Time the matrix products of training steps
     Gemm(GemmArgs),
     /// Time reading memory
@@ -143,6 +147,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Train(args) => train(args),
         Command::Decode(args) => using_model::decode(args),
         Command::Prefill(args) => using_model::prefill(args),
+        Command::Batch(args) => batch::run(args),
         Command::Gemm(args) => gemm(args),
         Command::Bandwidth(args) => bandwidth(args),
     }

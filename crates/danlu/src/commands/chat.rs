@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use danlu::opened::Opened;
-use danlu_infer::{Engine, EngineOptions, FinishReason, Limits, Request};
+use danlu_infer::{Engine, FinishReason, Limits, Request};
 use danlu_tokenizer::{ChatTemplate, Message, Role, encode_chat};
 use serde_json::json;
 
-use super::using::{self, ModelArgs, SamplingArgs};
+use super::answer::Answer;
+use super::sampling::{EndingArgs, SamplingArgs};
+use super::using::{self, EngineArgs, ModelArgs};
 use crate::output;
 
 const WELCOME: &str = "Type a message and press Enter. /reset starts over, /exit or Ctrl-D \
@@ -25,6 +27,7 @@ const WELCOME: &str = "Type a message and press Enter. /reset starts over, /exit
 Examples:
   danlu chat runs/quickstart/model
   echo '写一首关于月亮的诗' | danlu chat runs/quickstart/model
+  danlu chat model.gguf --temperature 0.7 --context 4096 --kv-type f16 --lookup
   printf 'Lines about love\\nAnother\\n' | danlu chat runs/quickstart/model --json")]
 pub struct Args {
     #[command(flatten)]
@@ -32,11 +35,15 @@ pub struct Args {
     /// What the model is told before the conversation
     #[arg(long)]
     system: Option<String>,
-    #[command(flatten)]
-    sampling: SamplingArgs,
     /// Print each answer as one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    ending: EndingArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// Runs the command.
@@ -51,8 +58,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancel);
-    let options = EngineOptions::for_model(opened.model.as_ref());
-    let engine = Engine::new(Arc::clone(&opened.model), options)?;
+    let engine = args.engine.engine(&opened, 1)?;
     let mut chat = Chat { args, opened, template, engine, cancel, messages: Vec::new() };
     chat.reset();
     let on_terminal = std::io::stdin().is_terminal();
@@ -116,35 +122,37 @@ impl Chat<'_> {
     fn answer(&mut self, text: &str) -> Result<()> {
         self.messages.push(Message::new(Role::User, text));
         let ids = self.ids_that_fit()?;
-        let sampling = &self.args.sampling;
+        let Args { sampling, ending, .. } = self.args;
+        let Opened { tokenizer, generation, .. } = &self.opened;
         // Each turn has a seed of its own: asking the same again gives something new.
-        let turn = self.messages.len() as u64;
+        let seed = sampling.seed.wrapping_add(self.messages.len() as u64);
         let request = Request {
             ids,
-            sampling: sampling.sampling(&self.opened.generation, sampling.seed.wrapping_add(turn)),
-            limits: Limits { max_new_tokens: sampling.max_new_tokens },
-            stop_ids: self.opened.tokenizer.stop_ids(),
+            sampling: sampling.sampling(generation, tokenizer, seed),
+            limits: Limits { max_new_tokens: ending.max_new_tokens },
+            stop_ids: tokenizer.stop_ids(),
+            log_probs: None,
         };
         let mut generation = self.engine.start(&request, &self.cancel)?;
-        let mut decoder = self.opened.tokenizer.stream();
-        let mut answer = String::new();
-        for id in generation.by_ref() {
-            let piece = decoder.push(id?)?;
+        let mut answer = Answer::new(tokenizer, &ending.stop);
+        while !answer.stopped()
+            && let Some(token) = generation.next()
+        {
+            let piece = answer.push(&token?)?;
             if !self.args.json {
                 output::text(&output::printable(&piece))?;
             }
-            answer.push_str(&piece);
         }
-        let full = generation.finish_reason() == Some(FinishReason::ContextFull);
-        let rest = decoder.finish();
-        answer.push_str(&rest);
+        let reason = generation.finish_reason().unwrap_or(FinishReason::Cancelled);
+        let rest = answer.end(reason);
+        let answer = answer.text().to_owned();
         if self.args.json {
             output::json(&json!({ "user": text, "assistant": answer }))?;
         } else {
             output::line(&output::printable(&rest))?;
         }
-        if full {
-            output::note("the model's context is full; /reset starts over");
+        if reason == FinishReason::ContextFull {
+            output::note("the context is full; /reset starts over, a larger --context holds more");
         }
         self.messages.push(Message::new(Role::Assistant, answer));
         Ok(())
@@ -152,14 +160,14 @@ impl Chat<'_> {
 
     /// The conversation as ids, with room for an answer. What does not fit is never cut silently.
     fn ids_that_fit(&mut self) -> Result<Vec<u32>> {
-        let context = self.opened.model.shape().context_len;
+        let context = self.engine.context_len();
         let ids = self.encode()?;
-        let room = self.args.sampling.max_new_tokens.min(context / 2);
+        let room = self.args.ending.max_new_tokens.min(context / 2);
         if ids.len() + room <= context || self.messages.len() <= 1 {
             return Ok(ids);
         }
         output::note(&format!(
-            "the conversation no longer fits the model's {context} tokens; it starts over with \
+            "the conversation no longer fits the context of {context} tokens; it starts over with \
              your last message"
         ));
         let last = self.messages.pop();

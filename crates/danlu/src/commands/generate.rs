@@ -1,14 +1,20 @@
 //! `danlu generate`: goes on where a text ends.
 
-use std::io::Read;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
-use danlu_infer::{Engine, EngineOptions, FinishReason, Limits, Request};
-use serde_json::json;
+use anyhow::{Context, Result, ensure};
+use danlu::opened::Opened;
+use danlu_infer::{Engine, Event, FinishReason, Limits, Output, Request, RequestId, Sampling};
+use serde::Deserialize;
+use serde_json::Value;
 
-use super::using::{self, ModelArgs, SamplingArgs};
+use super::answer::Answer;
+use super::sampling::{EndingArgs, SamplingArgs};
+use super::using::{self, EngineArgs, ModelArgs};
 use crate::output;
 
 /// Continue a text: the model writes what might come next.
@@ -20,74 +26,183 @@ use crate::output;
 Examples:
   danlu generate runs/quickstart/model --prompt '《春'
   danlu generate runs/quickstart/model --prompt 'HAMLET:' --temperature 0.6 --seed 7
-  echo 'JULIET:' | danlu generate runs/quickstart/model --prompt -")]
+  echo 'JULIET:' | danlu generate runs/quickstart/model --prompt - --stop 'ROMEO:'
+  danlu generate model.gguf --prompt 'A haiku:' -n 4 --logprobs 3 --json
+  danlu generate model.gguf --prompts questions.jsonl --slots 16 --kv-type q8_0
+  danlu generate large.gguf --prompt 'def add(' --temperature 0 --draft small.gguf")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Text to continue; `-` reads it from stdin
+    #[arg(long, required_unless_present = "prompts", conflicts_with = "prompts")]
+    prompt: Option<String>,
+    /// A file of many prompts, {\"prompt\": \"...\"} a line; prints a JSON object for each answer,
+    /// in that order
+    #[arg(long, value_name = "FILE.jsonl")]
+    prompts: Option<PathBuf>,
+    /// Answers to each prompt
+    #[arg(short = 'n', long, default_value_t = 1, value_name = "COUNT")]
+    answers: u32,
+    /// Prompts that are answered at the same time [default: as many as there are, up to 16]
     #[arg(long)]
-    prompt: String,
-    #[command(flatten)]
-    sampling: SamplingArgs,
-    /// Print one JSON object at the end instead of streaming text
+    slots: Option<usize>,
+    /// Print JSON objects at the end instead of streaming text
     #[arg(long)]
     json: bool,
+    /// In JSON: the log-probability of each token, and this many of the likeliest ones
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "0")]
+    logprobs: Option<usize>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    ending: EndingArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
+
+/// A line of the file of prompts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    prompt: String,
+}
+
+/// Most prompts that are answered at the same time if nobody says how many.
+const SLOTS_MAX: usize = 16;
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
+    let prompts = match (&args.prompt, &args.prompts) {
+        (Some(text), _) if text == "-" => vec![read_stdin()?],
+        (Some(text), _) => vec![text.clone()],
+        (None, Some(path)) => read_prompts(path)?,
+        (None, None) => anyhow::bail!("give --prompt or --prompts"),
+    };
+    ensure!(args.answers > 0, "-n 0 asks for no answer");
     let opened = using::open(&args.model.model)?;
-    let prompt = match args.prompt.as_str() {
-        "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read the prompt")?;
-            text.trim_end_matches('\n').to_owned()
-        }
-        text => text.to_owned(),
-    };
-    let (ids, _) = danlu::heldout::encode(&prompt, &opened.tokenizer)?;
-    let request = Request {
-        ids,
-        sampling: args.sampling.sampling(&opened.generation, args.sampling.seed),
-        limits: Limits { max_new_tokens: args.sampling.max_new_tokens },
-        stop_ids: opened.tokenizer.stop_ids(),
-    };
+    let slots = args.slots.unwrap_or_else(|| SLOTS_MAX.min(prompts.len() * args.answers as usize));
+    let mut engine = args.engine.engine(&opened, slots)?;
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancel);
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
-    let options = EngineOptions::for_model(opened.model.as_ref());
-    let mut engine = Engine::new(Arc::clone(&opened.model), options)?;
-    let mut generation = engine.start(&request, &cancel)?;
-    let mut decoder = opened.tokenizer.stream();
-    let (mut answer, mut tokens) = (String::new(), 0);
-    if !args.json {
-        output::text(&output::printable(&prompt))?;
-    }
-    for id in generation.by_ref() {
-        let piece = decoder.push(id?)?;
-        tokens += 1;
-        if !args.json {
-            output::text(&output::printable(&piece))?;
+    let task = Task { args, opened: &opened, cancel: &cancel };
+    match &prompts[..] {
+        [prompt] if args.answers == 1 && args.prompts.is_none() && !args.json => {
+            task.stream(&mut engine, prompt)
         }
-        answer.push_str(&piece);
+        _ => task.answer_all(&mut engine, &prompts),
     }
-    let rest = decoder.finish();
-    answer.push_str(&rest);
-    let finish = generation.finish_reason();
-    if !args.json {
-        return output::line(&output::printable(&rest));
-    }
-    output::json(&json!({
-        "prompt": prompt, "text": answer, "tokens": tokens, "finish_reason": name(finish),
-    }))
 }
 
-/// A finish reason as programs read it.
-fn name(reason: Option<FinishReason>) -> &'static str {
-    match reason {
-        Some(FinishReason::Stop(_)) => "stop",
-        Some(FinishReason::MaxNewTokens) => "length",
-        Some(FinishReason::ContextFull) => "context_full",
-        Some(FinishReason::Cancelled) | None => "cancelled",
+/// What is to be done.
+struct Task<'a> {
+    args: &'a Args,
+    opened: &'a Opened,
+    cancel: &'a AtomicBool,
+}
+
+/// An answer to one of the prompts.
+struct Asked<'a> {
+    prompt: usize,
+    number: u32,
+    answer: Answer<'a>,
+}
+
+impl Task<'_> {
+    fn request(&self, prompt: &str, answer: u32) -> Result<Request> {
+        let Args { sampling, ending, logprobs, .. } = self.args;
+        let Opened { tokenizer, generation, .. } = self.opened;
+        let (ids, _) = danlu::heldout::encode(prompt, tokenizer)?;
+        let sampling = sampling.sampling(generation, tokenizer, sampling.seed);
+        Ok(Request {
+            ids,
+            sampling: Sampling { answer, ..sampling },
+            limits: Limits { max_new_tokens: ending.max_new_tokens },
+            stop_ids: tokenizer.stop_ids(),
+            log_probs: *logprobs,
+        })
     }
+
+    fn answer(&self) -> Answer<'_> {
+        Answer::new(&self.opened.tokenizer, &self.args.ending.stop)
+    }
+
+    /// Prompt and answer as text, while it is written.
+    fn stream(&self, engine: &mut Engine, prompt: &str) -> Result<()> {
+        let request = self.request(prompt, 0)?;
+        let (mut generation, mut answer) = (engine.start(&request, self.cancel)?, self.answer());
+        output::text(&output::printable(prompt))?;
+        while !answer.stopped()
+            && let Some(token) = generation.next()
+        {
+            output::text(&output::printable(&answer.push(&token?)?))?;
+        }
+        let reason = generation.finish_reason().unwrap_or(FinishReason::Cancelled);
+        output::line(&output::printable(&answer.end(reason)))
+    }
+
+    /// All answers as JSON, in the order of the prompts.
+    fn answer_all(&self, engine: &mut Engine, prompts: &[String]) -> Result<()> {
+        let mut asked: BTreeMap<RequestId, Asked<'_>> = BTreeMap::new();
+        for (prompt, text) in prompts.iter().enumerate() {
+            for number in 0..self.args.answers {
+                let request = self.request(text, number)?;
+                let id =
+                    engine.submit(request).with_context(|| format!("prompt {}", prompt + 1))?;
+                asked.insert(id, Asked { prompt, number, answer: self.answer() });
+            }
+        }
+        while !engine.is_idle() && !self.cancel.load(Ordering::Relaxed) {
+            for Event { request, output } in engine.step()? {
+                let Some(Asked { answer, .. }) = asked.get_mut(&request) else { continue };
+                match output {
+                    // What was guessed rightly may go beyond a stop string.
+                    Output::Token(_) if answer.stopped() => {}
+                    Output::Token(token) => {
+                        answer.push(&token)?;
+                        if answer.stopped() {
+                            engine.cancel(request);
+                            answer.end(FinishReason::Cancelled);
+                        }
+                    }
+                    Output::End(_) if answer.ended() => {}
+                    Output::End(reason) => _ = answer.end(reason),
+                    Output::Failed(error) => return Err(error.into()),
+                }
+            }
+        }
+        for Asked { prompt, number, mut answer } in asked.into_values() {
+            if !answer.ended() {
+                answer.end(FinishReason::Cancelled);
+            }
+            let mut question = vec![("prompt", Value::from(prompts[prompt].as_str()))];
+            if self.args.answers > 1 {
+                question.push(("answer", number.into()));
+            }
+            output::json(&answer.json(&question))?;
+        }
+        Ok(())
+    }
+}
+
+fn read_stdin() -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("cannot read the prompt")?;
+    Ok(text.trim_end_matches('\n').to_owned())
+}
+
+fn read_prompts(path: &Path) -> Result<Vec<String>> {
+    let name = path.display();
+    let file = std::fs::File::open(path).with_context(|| format!("cannot open {name}"))?;
+    let mut prompts = Vec::new();
+    for (line, number) in BufReader::new(file).lines().zip(1..) {
+        let place = || format!("{name}, line {number}");
+        let line = line.with_context(place)?;
+        if !line.trim().is_empty() {
+            let Line { prompt } = serde_json::from_str(&line).with_context(place)?;
+            prompts.push(prompt);
+        }
+    }
+    ensure!(!prompts.is_empty(), "{name} has no prompts; write {{\"prompt\": \"...\"}} a line");
+    Ok(prompts)
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each: what is typed (`Args`) and what it calls (`run`).
 
+pub mod answer;
 pub mod bench;
 pub mod chat;
 pub mod convert;
@@ -10,6 +11,7 @@ pub mod generate;
 pub mod inspect;
 pub mod quantize;
 pub mod run;
+pub mod sampling;
 pub mod score;
 pub mod tokenizer;
 pub mod train;

@@ -1,12 +1,13 @@
-//! What every command that uses a model shares: opening it, and how answers are chosen.
+//! What every command that uses a model shares: opening it, and the engine that runs it.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use danlu::generation_config::GenerationConfig;
+use anyhow::{Context, Result, ensure};
 use danlu::machine;
 use danlu::opened::Opened;
-use danlu_infer::Sampling;
+use danlu_infer::{Engine, EngineOptions, Speculation};
+use danlu_kernels::quant::BlockFormat;
 use danlu_models::BuildOptions;
 use danlu_tensor::{Device, Precision};
 
@@ -18,51 +19,86 @@ pub struct ModelArgs {
     pub model: String,
 }
 
-/// How each token is chosen.
+/// How the engine is set up.
 #[derive(clap::Args)]
-pub struct SamplingArgs {
-    /// How bold: 0 always takes the likeliest token, 1 draws as the model believes [default: what
-    /// the model's generation_config.json says, as for the others; else 0.8]
-    #[arg(long, allow_negative_numbers = true)]
-    temperature: Option<f32>,
-    /// Only this many of the likeliest tokens; 0 = all
-    #[arg(long)]
-    top_k: Option<usize>,
-    /// Only the likeliest tokens that make up this share [default: the model's, else 0.95]
-    #[arg(long, allow_negative_numbers = true)]
-    top_p: Option<f32>,
-    /// Only tokens at least this share as likely as the likeliest
-    #[arg(long, allow_negative_numbers = true)]
-    min_p: Option<f32>,
-    /// Makes tokens that were there before less likely; 1 changes nothing
-    #[arg(long, allow_negative_numbers = true)]
-    repetition_penalty: Option<f32>,
-    /// The same seed gives the same answer
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Longest answer in tokens
-    #[arg(long, default_value_t = 400)]
-    pub max_new_tokens: usize,
+#[command(next_help_heading = "Speed and memory")]
+pub struct EngineArgs {
+    /// Tokens that prompt and answer may have together; memory for them is reserved [default: all
+    /// the model's context]
+    #[arg(long, value_name = "TOKENS")]
+    context: Option<usize>,
+    /// How keys and values of earlier tokens are kept
+    #[arg(long, value_enum, default_value = "f32")]
+    kv_type: KvType,
+    /// A smaller model of the same vocabulary that guesses ahead: faster, the same answers
+    #[arg(long, value_name = "MODEL")]
+    draft: Option<String>,
+    /// Guess ahead what came next earlier in the text: faster where text repeats, the same answers
+    #[arg(long, conflicts_with = "draft")]
+    lookup: bool,
+    /// Tokens guessed at once at most
+    #[arg(long, default_value_t = 16, value_name = "TOKENS")]
+    guess_max: usize,
 }
 
-impl SamplingArgs {
-    /// The settings with this seed, the model's own where the user gives none.
-    pub fn sampling(&self, model: &GenerationConfig, seed: u64) -> Sampling {
-        let own = model.sampling();
-        Sampling {
-            temperature: self.temperature.unwrap_or(own.temperature),
-            top_k: self.top_k.or(own.top_k).filter(|&count| count > 0),
-            top_p: self.top_p.or(own.top_p),
-            min_p: self.min_p.or(own.min_p),
-            repetition_penalty: self.repetition_penalty.or(own.repetition_penalty),
-            seed,
+/// How keys and values are kept.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum KvType {
+    /// Nothing is lost
+    F32,
+    /// Half of that
+    F16,
+    /// Half, with fewer digits and a larger range
+    Bf16,
+    /// About a quarter
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+impl KvType {
+    /// As the cache knows it.
+    pub fn format(self) -> BlockFormat {
+        match self {
+            Self::F32 => BlockFormat::F32,
+            Self::F16 => BlockFormat::F16,
+            Self::Bf16 => BlockFormat::Bf16,
+            Self::Q8_0 => BlockFormat::Q8_0,
         }
+    }
+}
+
+impl EngineArgs {
+    /// An engine that answers so many requests at once.
+    pub fn engine(&self, opened: &Opened, slots: usize) -> Result<Engine> {
+        let usual = EngineOptions::for_model(opened.model.as_ref());
+        let kv_format = self.kv_type.format();
+        let context_len = self.context.unwrap_or(usual.context_len);
+        let options = EngineOptions { slots, context_len, kv_format: Some(kv_format), ..usual };
+        let mut engine = Engine::new(Arc::clone(&opened.model), options)?;
+        let most = self.guess_max;
+        if let Some(name) = &self.draft {
+            let draft = open_beside(name, opened)?;
+            same_words(name, &draft, opened)?;
+            engine.speculate(Speculation::Draft { model: draft.model, most })?;
+        } else if self.lookup {
+            engine.speculate(Speculation::LookUp { most })?;
+        }
+        Ok(engine)
     }
 }
 
 /// Opens a model to use it: its weights stay in their file, sums are f32.
 pub fn open(model: &str) -> Result<Opened> {
-    let options = BuildOptions::frozen(Device::cpu(machine::threads()?)?, Precision::F32);
+    open_on(model, Device::cpu(machine::threads()?)?)
+}
+
+/// Opens another model that computes with the same threads.
+fn open_beside(model: &str, other: &Opened) -> Result<Opened> {
+    open_on(model, other.model.params().device().clone())
+}
+
+fn open_on(model: &str, device: Device) -> Result<Opened> {
+    let options = BuildOptions::frozen(device, Precision::F32);
     Opened::open(model, &options).with_context(|| match Path::new(model).exists() {
         true => format!("cannot open the model {model}"),
         false => format!(
@@ -70,4 +106,18 @@ pub fn open(model: &str) -> Result<Opened> {
              runs/quickstart/model"
         ),
     })
+}
+
+/// Refuses a draft model with other tokens.
+fn same_words(name: &str, draft: &Opened, opened: &Opened) -> Result<()> {
+    let (ours, theirs) = (&opened.tokenizer, &draft.tokenizer);
+    let words = ours.vocab_size().max(theirs.vocab_size()) as u32;
+    let other = (0..words).find(|&id| ours.token_bytes(id) != theirs.token_bytes(id));
+    ensure!(
+        other.is_none(),
+        "the draft model {name} has another vocabulary: token {} is another one there; use a \
+         smaller model of the same family",
+        other.unwrap_or_default()
+    );
+    Ok(())
 }

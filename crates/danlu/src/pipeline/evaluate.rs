@@ -154,8 +154,10 @@ fn talk(run: &Run, opened: &Opened) -> Result<Vec<Sample>> {
             sampling: config.sampling(),
             limits: Limits { max_new_tokens: config.max_new_tokens },
             stop_ids: opened.tokenizer.stop_ids(),
+            log_probs: None,
         };
-        let ids = engine.start(&request, &cancel)?.collect::<danlu_infer::Result<Vec<u32>>>()?;
+        let tokens = engine.start(&request, &cancel)?.collect::<danlu_infer::Result<Vec<_>>>()?;
+        let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
         let answer = opened.tokenizer.decode(&ids)?;
         let turns = vec![("user".to_owned(), prompt.clone()), ("assistant".to_owned(), answer)];
         samples.push(Sample { turns });

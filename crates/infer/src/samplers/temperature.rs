@@ -1,10 +1,10 @@
 //! Temperature: logits are divided by it. At 0 only the most likely token is left, of equally
 //! likely ones the smallest id.
 
-use super::{Candidate, Candidates};
+use super::{Candidate, Candidates, History};
 use crate::Sampling;
 
-pub(super) fn apply(candidates: &mut Candidates, sampling: &Sampling) {
+pub(super) fn apply(candidates: &mut Candidates, _: &History, sampling: &Sampling) {
     if sampling.temperature == 0.0 {
         let best = candidates.list.iter().copied().min_by(Candidate::order);
         candidates.list.clear();

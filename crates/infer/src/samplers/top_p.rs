@@ -1,7 +1,7 @@
 //! Top-p, or nucleus sampling (Holtzman et al. 2020, arXiv:1904.09751): the fewest most likely
 //! tokens whose probabilities together reach p.
 
-use super::Candidates;
+use super::{Candidates, History};
 use crate::Sampling;
 
 /// How far below the largest logit the nucleus is looked for at first; each time it is not found,
@@ -9,7 +9,7 @@ use crate::Sampling;
 /// few above it nearly always are enough, and the rest of the vocabulary need not be sorted.
 const DEPTH: f32 = 4.0;
 
-pub(super) fn apply(candidates: &mut Candidates, sampling: &Sampling) {
+pub(super) fn apply(candidates: &mut Candidates, _: &History, sampling: &Sampling) {
     let Some(p) = sampling.top_p else { return };
     let max = candidates.max_logit();
     let weight = |logit: f32| f64::from((logit - max).exp());

@@ -1,6 +1,6 @@
 //! Causal attention over heads, with or without a cache: the only block that knows of one.
 
-use danlu_tensor::ops::{self, AttentionSpec, CachedKeysValues};
+use danlu_tensor::ops::{self, AttentionSpec, CachedSequence};
 use danlu_tensor::{Result, Tensor};
 
 use super::Pass;
@@ -59,10 +59,12 @@ impl Attention {
             segments: pass.segments.clone(),
         };
         let Some(cache) = cache else { return ops::attention(&q, &k, &v, &spec) };
-        ops::copy_rows(&k, &mut cache.k, cache.len)?;
-        ops::copy_rows(&v, &mut cache.v, cache.len)?;
-        let len = cache.len + pass.positions.len();
-        ops::attention_cached(&q, &CachedKeysValues { k: &cache.k, v: &cache.v, len }, &spec)
+        for CachedSequence { queries, keys } in cache.sequences.iter() {
+            let start = keys.end - queries.len();
+            cache.k.write(&k, queries.clone(), start)?;
+            cache.v.write(&v, queries.clone(), start)?;
+        }
+        ops::attention_cached(&q, [&cache.k, &cache.v], &cache.sequences, &spec)
     }
 
     /// [`Attention::forward`] of queries, keys and values side by side,

@@ -15,7 +15,7 @@ use danlu_kernels::cpu::attention::{
 };
 use danlu_kernels::{Buffer, Precision};
 
-use crate::autograd::{record, refuse_recording};
+use crate::autograd::record;
 use crate::{DType, Device, Result, Tensor, with_elements};
 
 const OP: &str = "attention";
@@ -42,23 +42,12 @@ pub struct AttentionSpec {
     pub segments: Option<Arc<[u32]>>,
 }
 
-/// Keys and values of a sequence that grows: the first `len` rows are filled.
-#[derive(Clone, Copy, Debug)]
-pub struct CachedKeysValues<'a> {
-    /// `[capacity, K * Dh]`
-    pub k: &'a Tensor,
-    /// `[capacity, K * Dh]`
-    pub v: &'a Tensor,
-    /// Rows filled, those of the queries included.
-    pub len: usize,
-}
-
 impl AttentionSpec {
-    fn widths(&self) -> (usize, usize) {
+    pub(super) fn widths(&self) -> (usize, usize) {
         (self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim)
     }
 
-    fn shape(&self, query_len: usize, key_len: usize) -> AttentionShape {
+    pub(super) fn shape(&self, query_len: usize, key_len: usize) -> AttentionShape {
         AttentionShape {
             batch: self.batch,
             query_len,
@@ -72,7 +61,7 @@ impl AttentionSpec {
         }
     }
 
-    fn check_heads(&self, op: &'static str, q: &Tensor) -> Result<()> {
+    pub(super) fn check_heads(&self, op: &'static str, q: &Tensor) -> Result<()> {
         let (heads, kv_heads) = (self.num_heads, self.num_kv_heads);
         if kv_heads > 0 && heads.is_multiple_of(kv_heads) && self.head_dim > 0 {
             return Ok(());
@@ -204,52 +193,8 @@ impl Saved {
     }
 }
 
-/// Attention of new tokens (one sequence) to all that a cache holds; the last query stands beside
-/// the last key. Not differentiable.
-///
-/// # Errors
-/// When shapes or types do not fit each other, or gradients would be wanted.
-pub fn attention_cached(
-    q: &Tensor,
-    cached: &CachedKeysValues<'_>,
-    spec: &AttentionSpec,
-) -> Result<Tensor> {
-    const OP: &str = "attention_cached";
-    refuse_recording(OP, &[q, cached.k, cached.v], false)?;
-    spec.check_heads(OP, q)?;
-    let (tokens, (q_width, kv_width)) = (q.shape().rows(), spec.widths());
-    q.expect_shape(OP, "q", [tokens, q_width])?;
-    for (what, tensor) in [("k", cached.k), ("v", cached.v)] {
-        tensor.expect_shape(OP, what, [tensor.shape().rows(), kv_width])?;
-        tensor.expect_dtype(OP, what, q.dtype())?;
-    }
-    let held = cached.k.shape().rows().min(cached.v.shape().rows());
-    if spec.batch != 1 || cached.len > held || tokens > cached.len {
-        let expected = format!("{tokens} queries of one sequence after {} cached rows", cached.len);
-        return Err(cached.k.shape_error(OP, "k", expected));
-    }
-    let shape = spec.shape(tokens, cached.len);
-    let Device::Cpu(cpu) = q.device();
-    let mut out = q.device().empty(q.dtype(), q.shape());
-    let mut lse: Buffer<f32> = cpu.arena.buffer(spec.num_heads * tokens);
-    let precision = precision_of(q.dtype());
-    let inputs = (q.storage(), cached.k.storage(), cached.v.storage());
-    with_elements!((inputs.0, inputs.1, inputs.2, out.storage_mut()), |q, k, v, out| {
-        let inputs = AttentionInputs {
-            q: Rows::contiguous(q, tokens, q_width),
-            k: Rows::contiguous(k, cached.len, kv_width),
-            v: Rows::contiguous(v, cached.len, kv_width),
-            segments: None,
-            key_lens: None,
-        };
-        let mut out = RowsMut::contiguous(out, tokens, q_width);
-        kernel::attention(cpu, precision, &shape, &inputs, &mut out, &mut lse);
-    });
-    Ok(out)
-}
-
 /// Products are computed in the precision of the elements.
-fn precision_of(dtype: DType) -> Precision {
+pub(super) fn precision_of(dtype: DType) -> Precision {
     match dtype {
         DType::F32 => Precision::F32,
         DType::Bf16 => Precision::Bf16,

@@ -8,8 +8,8 @@
 
 mod add;
 mod attention;
+mod cached_attention;
 mod convert;
-mod copy_rows;
 mod embedding;
 mod experts;
 mod gated;
@@ -26,9 +26,9 @@ mod softmax;
 mod split_columns;
 
 pub use add::add;
-pub use attention::{AttentionSpec, CachedKeysValues, attention, attention_cached};
+pub use attention::{AttentionSpec, attention};
+pub use cached_attention::{CachedSequence, KvRows, attention_cached};
 pub use convert::convert;
-pub use copy_rows::copy_rows;
 pub use embedding::{embedding, embedding_with_positions};
 pub use experts::{Group, Routing, mix, route};
 pub use gated::{geglu, swiglu};
@@ -45,5 +45,4 @@ pub use softmax::softmax;
 pub use split_columns::split_columns;
 
 /// Operations that have no gradient and refuse to be recorded.
-pub const NOT_DIFFERENTIABLE: &[&str] =
-    &["attention_cached", "copy_rows", "linear_log_probs", "logits"];
+pub const NOT_DIFFERENTIABLE: &[&str] = &["attention_cached", "linear_log_probs", "logits"];

@@ -11,8 +11,9 @@ mod reference;
 
 use std::sync::Arc;
 
+use danlu_kernels::quant::BlockFormat;
 use danlu_tensor::ops::{
-    self, AttentionSpec, CachedKeysValues, Gelu, Head, Layout, LinearWeight, RmsNormSpec,
+    self, AttentionSpec, CachedSequence, Gelu, Head, KvRows, Layout, LinearWeight, RmsNormSpec,
 };
 use danlu_tensor::{DType, Param, Result, Tensor};
 
@@ -377,7 +378,7 @@ const CASES: &[Case] = &[
         differentiable: true,
     },
     Case {
-        name: "attention: cached",
+        name: "cached_attention",
         small: &[&[1, 6, 9, 4, 2, 3], &[3, 3, 3, 2, 2, 4]],
         large: &[40, 90, 100, 6, 2, 16],
         values: |s| {
@@ -385,9 +386,19 @@ const CASES: &[Case] = &[
             vec![(Compute, vec![s[0], s[3] * s[5]]), cache.clone(), cache]
         },
         run: |s, x, _| {
-            let cached = CachedKeysValues { k: &x[1], v: &x[2], len: s[1] };
+            let cached = |x: &Tensor| -> Result<KvRows> {
+                let format = match x.dtype() {
+                    DType::F32 => BlockFormat::F32,
+                    DType::Bf16 => BlockFormat::Bf16,
+                };
+                let mut rows = KvRows::reserve(x.device(), format, s[2] + 3, [s[4], s[5]])?;
+                rows.write(x, 0..s[1], 3)?;
+                Ok(rows)
+            };
+            let (k, v) = (cached(&x[1])?, cached(&x[2])?);
+            let sequence = CachedSequence { queries: 0..s[0], keys: 3..3 + s[1] };
             let spec = attention_spec(&[1, s[0], s[3], s[4], s[5], 1]);
-            Ok(vec![ops::attention_cached(&x[0], &cached, &spec)?])
+            Ok(vec![ops::attention_cached(&x[0], [&k, &v], &[sequence], &spec)?])
         },
         reference: |s, v| {
             let sizes = Attention::of([1, s[0], s[2], s[3], s[4], s[5]], s[1]);
@@ -452,20 +463,6 @@ const CASES: &[Case] = &[
             let logits = reference::linear_out_in(&v[0], &v[1], s[1]);
             vec![reference::log_probs(&logits, s[2], &targets(s[0], s[2]))]
         },
-        differentiable: false,
-    },
-    Case {
-        name: "copy_rows",
-        small: &[&[3, 7]],
-        large: &[300, 129],
-        values: |s| vec![(Compute, s.to_vec())],
-        run: |s, x, _| {
-            let zeros = vec![0.0; (s[0] + 5) * s[1]];
-            let mut into = x[0].device().tensor(x[0].dtype(), [s[0] + 5, s[1]], &zeros);
-            ops::copy_rows(&x[0], &mut into, 2)?;
-            Ok(vec![into])
-        },
-        reference: |s, v| vec![[vec![0.0; 2 * s[1]], v[0].clone(), vec![0.0; 3 * s[1]]].concat()],
         differentiable: false,
     },
     Case {

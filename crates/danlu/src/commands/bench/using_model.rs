@@ -84,7 +84,8 @@ pub fn prefill(args: &PrefillArgs) -> Result<()> {
     report(args.tokens as f64 / seconds, bytes_per_s, load_s, &device, args.json)
 }
 
-fn open(model: &str, asked: Option<usize>) -> Result<(Opened, Device, f64)> {
+/// A model, where it computes, and the seconds it took to open it.
+pub fn open(model: &str, asked: Option<usize>) -> Result<(Opened, Device, f64)> {
     let device = Device::cpu(threads(asked)?)?;
     let start = Instant::now();
     let opened = Opened::open(model, &BuildOptions::frozen(device.clone(), Precision::F32))?;

@@ -77,7 +77,7 @@ unsafe fn avx512<W: Work, U: Unit>(work: &W, task: usize) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn avx2<W: Work, U: Unit>(work: &W, task: usize) {
     // SAFETY: passed on to the caller.
     unsafe { work.run::<U, 4, 2>(task) }

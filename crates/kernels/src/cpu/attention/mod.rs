@@ -10,7 +10,8 @@
 //!
 //! Read in this order: `rows` and `raw` (how tensors are read), `sight` (who sees whom), `vector`,
 //! `x86` and `tile` (the arithmetic of every level), `level` (how one body is compiled for each),
-//! then `forward`, and `backward` with `block`.
+//! then `forward`, `cached` (the same for keys and values that a cache holds), and `backward` with
+//! `block`.
 //!
 //! **Precision.** With [`Precision::F32`] everything is f32. With [`Precision::Bf16`] the operands
 //! of all products are bf16: q, k, v and the gradient of the output as they come or rounded, and
@@ -23,6 +24,7 @@
 
 mod backward;
 mod block;
+mod cached;
 mod forward;
 mod level;
 mod raw;
@@ -35,6 +37,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use cached::{CachedRows, CachedSequence, attention_cached};
 pub use rows::{Rows, RowsMut};
 
 use self::backward::Backward;

@@ -7,6 +7,7 @@
 
 use std::marker::PhantomData;
 
+use crate::quant::f16_to_f32;
 use crate::{Element, bf16};
 
 /// `LANES` f32 in a register.
@@ -23,6 +24,10 @@ pub(super) trait Vector: Copy {
     unsafe fn load_bf16(from: *const bf16) -> Self;
     /// Rounds to nearest even.
     unsafe fn store_bf16(x: Self, to: *mut bf16);
+    /// Reads `LANES` f16.
+    unsafe fn load_f16(from: *const u16) -> Self;
+    /// Reads `LANES` signed bytes.
+    unsafe fn load_i8(from: *const i8) -> Self;
     unsafe fn add(a: Self, b: Self) -> Self;
     unsafe fn sub(a: Self, b: Self) -> Self;
     unsafe fn mul(a: Self, b: Self) -> Self;
@@ -250,6 +255,18 @@ impl Vector for Portable {
     unsafe fn store_bf16(x: Self, to: *mut bf16) {
         // SAFETY: see above.
         unsafe { to.cast::<[bf16; 8]>().write_unaligned(x.0.map(Element::from_f32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { from.cast::<[u16; 8]>().read_unaligned() }.map(f16_to_f32))
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { from.cast::<[i8; 8]>().read_unaligned() }.map(f32::from))
     }
 
     #[inline(always)]

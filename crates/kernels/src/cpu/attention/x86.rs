@@ -49,6 +49,10 @@ impl Vector for F32x16 {
             let narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
             _mm256_storeu_si256(to.cast(), narrow);
         };
+        fn load_f16(from: *const u16) -> Self =
+            Self(_mm512_cvtph_ps(_mm256_loadu_si256(from.cast())));
+        fn load_i8(from: *const i8) -> Self =
+            Self(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))));
         fn add(a: Self, b: Self) -> Self = Self(_mm512_add_ps(a.0, b.0));
         fn sub(a: Self, b: Self) -> Self = Self(_mm512_sub_ps(a.0, b.0));
         fn mul(a: Self, b: Self) -> Self = Self(_mm512_mul_ps(a.0, b.0));
@@ -171,6 +175,10 @@ impl Vector for F32x8 {
             let packed = _mm256_permute4x64_epi64::<0x08>(_mm256_packus_epi32(high, high));
             _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(packed));
         };
+        fn load_f16(from: *const u16) -> Self =
+            Self(_mm256_cvtph_ps(_mm_loadu_si128(from.cast())));
+        fn load_i8(from: *const i8) -> Self =
+            Self(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))));
         fn add(a: Self, b: Self) -> Self = Self(_mm256_add_ps(a.0, b.0));
         fn sub(a: Self, b: Self) -> Self = Self(_mm256_sub_ps(a.0, b.0));
         fn mul(a: Self, b: Self) -> Self = Self(_mm256_mul_ps(a.0, b.0));

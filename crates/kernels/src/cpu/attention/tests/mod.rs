@@ -1,6 +1,7 @@
 //! Laws of attention: against f64, on every instruction level, for 1, 2 and 4 threads, with
 //! canaries around and between what is written.
 
+mod cached;
 mod reference;
 
 use self::reference::{Expected, Numbers, Sums};
