@@ -14,12 +14,14 @@ pub(super) const STEP: Step = Step {
     build,
     examples: &[
         Example::drop("", "empty"),
-        Example::drop("ab", "shorter than min_chars").with(LIMITS),
+        Example::drop("ab", SHORTER).with(LIMITS),
         Example::same("四字成句").with(LIMITS),
-        Example::drop("longer than the twenty allowed", "longer than max_chars").with(LIMITS),
+        Example::drop("longer than the twenty allowed", LONGER).with(LIMITS),
     ],
 };
 
+const SHORTER: &str = "shorter than min_chars";
+const LONGER: &str = "longer than max_chars";
 const LIMITS: &str = r#"{"min_chars": 3, "max_chars": 20}"#;
 
 #[derive(Deserialize)]
@@ -36,14 +38,17 @@ fn build(setup: &Setup<'_>) -> Result<Action> {
     if min_chars > max_chars {
         return Err(setup.refuse(format!("min_chars = {min_chars} is above max_chars")));
     }
+    // The reason names the key that set the limit.
+    let shorter = if settings.min_chars.is_some() { SHORTER } else { "shorter than data.min_chars" };
+    let longer = if settings.max_chars.is_some() { LONGER } else { "longer than data.max_chars" };
     Ok(Action::filter(move |draft| {
         let characters = draft.text().chars().count();
         if characters == 0 {
             Some("empty".into())
         } else if characters < min_chars {
-            Some("shorter than min_chars".into())
+            Some(shorter.into())
         } else if characters > max_chars {
-            Some("longer than max_chars".into())
+            Some(longer.into())
         } else {
             None
         }
