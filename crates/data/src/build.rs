@@ -17,7 +17,7 @@ use crate::document::{Dialogue, Document};
 use crate::readers::{Item, Place, Reason, read_file, source_files};
 use crate::report::{DataReport, count};
 use crate::split::{fingerprint, is_held_out};
-use crate::steps::{Step, Verdict, chosen, clean, clean_text};
+use crate::steps::{Cleaner, Verdict};
 use crate::{DataConfig, Error, Result};
 
 /// Documents for training, in the output folder.
@@ -39,7 +39,7 @@ pub const REPORT_FILE: &str = "report.json";
 /// on, to hold out or, if dialogues are asked for, to talk about.
 pub fn build(config: &DataConfig, base: &Path, out: &Path) -> Result<DataReport> {
     config.validate()?;
-    let mut builder = Builder::new(config, out)?;
+    let mut builder = Builder::new(config, base, out)?;
     let texts = source_files(&config.text, base)?;
     let dialogues = source_files(&config.dialogues, base)?;
     builder.report.files = (texts.len() + dialogues.len()) as u64;
@@ -73,7 +73,7 @@ enum Side {
 
 struct Builder<'a> {
     config: &'a DataConfig,
-    steps: Vec<&'static Step>,
+    cleaner: Cleaner,
     clean: AtomicFile,
     heldout: AtomicFile,
     dialogues: AtomicFile,
@@ -101,7 +101,7 @@ struct Dropped<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(config: &'a DataConfig, out: &Path) -> Result<Self> {
+    fn new(config: &'a DataConfig, base: &Path, out: &Path) -> Result<Self> {
         let report = DataReport {
             heldout_per_mille: config.heldout_per_mille,
             steps: config.steps.clone(),
@@ -109,7 +109,7 @@ impl<'a> Builder<'a> {
         };
         Ok(Self {
             config,
-            steps: chosen(config),
+            cleaner: Cleaner::new(config, base)?,
             clean: AtomicFile::create(&out.join(CLEAN_FILE))?,
             heldout: AtomicFile::create(&out.join(HELDOUT_FILE))?,
             dialogues: AtomicFile::create(&out.join(DIALOGUES_FILE))?,
@@ -150,12 +150,12 @@ impl<'a> Builder<'a> {
             let reason = Reason::new("id is taken", "an earlier document has the same id");
             return self.reject(place, Some(&document.id), &reason);
         }
-        let document = match clean(document, &self.steps, self.config) {
+        let document = match self.cleaner.clean(document) {
             Verdict::Keep(document) => document,
             Verdict::Drop { step, reason, document } => {
                 count(&mut self.report.dropped, &format!("{step}: {reason}"));
                 let (id, detail) = (Some(document.id.as_str()), "");
-                return self.drop(&Dropped { place, id, step, reason, detail });
+                return self.drop(&Dropped { place, id, step, reason: &reason, detail });
             }
         };
         let hash: [u8; 32] = Sha256::digest(document.text.as_bytes()).into();
@@ -186,7 +186,7 @@ impl<'a> Builder<'a> {
 
     fn take_dialogue(&mut self, place: &Place, mut dialogue: Dialogue) -> Result<()> {
         for message in &mut dialogue.messages {
-            message.content = clean_text(&message.content, &self.steps);
+            message.content = self.cleaner.clean_text(&message.content);
         }
         let turns = dialogue.messages.len() as u64;
         let hash: [u8; 32] = Sha256::digest(line_of(&dialogue.messages)?).into();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::steps::STEPS;
+use crate::steps::{DEFAULT_STEPS, StepConfig};
 use crate::{Error, Result, Source};
 
 /// The `[data]` section of a recipe. Paths are relative to the recipe's folder.
@@ -14,9 +14,9 @@ pub struct DataConfig {
     /// Files or folders of dialogues.
     #[serde(default)]
     pub dialogues: Vec<Source>,
-    /// Cleaning steps in their order; see [`STEPS`].
-    #[serde(default = "all_steps")]
-    pub steps: Vec<String>,
+    /// Cleaning steps in their order, by name or with settings; see [`crate::steps::STEPS`].
+    #[serde(default = "default_steps")]
+    pub steps: Vec<StepConfig>,
     /// Of 1000 documents, so many are held out from training; see [`crate::is_held_out`].
     #[serde(default = "default_heldout")]
     pub heldout_per_mille: u64,
@@ -35,8 +35,8 @@ pub struct DataConfig {
     pub dialogues_need_source: bool,
 }
 
-fn all_steps() -> Vec<String> {
-    STEPS.iter().map(|step| step.name.to_owned()).collect()
+fn default_steps() -> Vec<StepConfig> {
+    DEFAULT_STEPS.iter().map(|name| StepConfig::new(name)).collect()
 }
 
 fn default_heldout() -> u64 {
@@ -84,13 +84,6 @@ impl DataConfig {
             let found = self.max_record_bytes.to_string();
             return refuse("max_record_bytes", found, "expected 1 to 4294967296");
         }
-        let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
-        match self.steps.iter().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => {
-                let expected = format!("there is no such step; the steps are {}", known.join(", "));
-                refuse("steps", format!("[.. {name:?} ..]"), &expected)
-            }
-            None => Ok(()),
-        }
+        self.steps.iter().try_for_each(|entry| entry.step().map(|_| ()))
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{Document, Meta};
 use crate::readers::{Place, Reason};
+use crate::steps::StepConfig;
 
 /// At most so many examples of rejected records are in the report; all are in `dropped.jsonl`.
 const MAX_EXAMPLES: usize = 20;
@@ -87,7 +88,7 @@ pub struct DataReport {
     /// Of 1000 documents, so many were to be held out.
     pub heldout_per_mille: u64,
     /// The cleaning steps.
-    pub steps: Vec<String>,
+    pub steps: Vec<StepConfig>,
 }
 
 impl Part {

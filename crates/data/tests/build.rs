@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use danlu_data::steps::StepConfig;
 use danlu_data::{
     CLEAN_FILE, DIALOGUES_FILE, DROPPED_FILE, DataConfig, DataReport, Error, HELDOUT_FILE,
     REPORT_FILE, build, is_held_out, read_dialogues, read_documents,
@@ -120,7 +121,7 @@ fn absurd_settings_are_refused_by_name() {
         (DataConfig { heldout_per_mille: 501, ..good.clone() }, "data.heldout_per_mille"),
         (DataConfig { min_chars: 9, max_chars: 8, ..good.clone() }, "data.min_chars"),
         (DataConfig { max_record_bytes: 0, ..good.clone() }, "data.max_record_bytes"),
-        (DataConfig { steps: vec!["nfd".to_owned()], ..good.clone() }, "data.steps"),
+        (DataConfig { steps: vec![StepConfig::new("nfd")], ..good.clone() }, "data.steps"),
     ] {
         let message = run(&changed, &here).unwrap_err().to_string();
         assert!(message.contains(key), "{key}: {message}");

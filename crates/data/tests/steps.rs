@@ -1,41 +1,92 @@
-//! Each cleaning step does what its examples say.
+//! Each cleaning step does what its examples say; what `data.steps` cannot mean is refused.
 
 #![allow(clippy::unwrap_used)]
 
-use danlu_data::steps::{Apply, STEPS, Verdict, clean};
+use std::path::Path;
+
+use danlu_data::steps::{Cleaner, DEFAULT_STEPS, Example, STEPS, Step, Verdict};
 use danlu_data::{DataConfig, Document};
 use proptest::prelude::*;
-
-fn limits() -> DataConfig {
-    let value = serde_json::json!({ "text": ["x"], "min_chars": 3, "max_chars": 20 });
-    serde_json::from_value(value).unwrap()
-}
+use serde_json::{Value, json};
 
 fn document(text: &str) -> Document {
     Document { id: "x".to_owned(), text: text.to_owned(), meta: serde_json::Map::new() }
+}
+
+fn config(steps: &Value) -> DataConfig {
+    serde_json::from_value(json!({ "text": ["x"], "steps": steps })).unwrap()
+}
+
+fn cleaner(steps: &Value) -> danlu_data::Result<Cleaner> {
+    Cleaner::new(&config(steps), Path::new(env!("CARGO_MANIFEST_DIR")))
+}
+
+/// The step with the settings of an example.
+fn entry(step: &Step, example: &Example) -> Value {
+    let mut settings: Value = serde_json::from_str(example.settings).unwrap();
+    settings["name"] = step.name.into();
+    json!([settings])
 }
 
 #[test]
 fn every_step_does_what_its_examples_say() {
     for step in STEPS {
         assert!(!step.examples.is_empty(), "{} has examples", step.name);
-        for (before, after) in step.examples {
-            let kept = match clean(document(before), &[step], &limits()) {
-                Verdict::Keep(document) => Some(document.text),
-                Verdict::Drop { .. } => None,
+        for example in step.examples {
+            let cleaner = cleaner(&entry(step, example)).unwrap();
+            let after = match cleaner.clean(document(example.before)) {
+                Verdict::Keep(document) => Ok(document.text),
+                Verdict::Drop { reason, .. } => Err(reason.into_owned()),
             };
-            assert_eq!(kept.as_deref(), *after, "{} on {before:?}", step.name);
+            let expected = example.after.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(after, expected, "{} on {:?}", step.name, example.before);
         }
     }
 }
 
+#[test]
+fn steps_are_named_once_and_the_default_ones_exist() {
+    for (index, step) in STEPS.iter().enumerate() {
+        assert!(STEPS[..index].iter().all(|other| other.name != step.name), "{}", step.name);
+    }
+    for name in DEFAULT_STEPS {
+        assert!(STEPS.iter().any(|step| step.name == *name), "{name}");
+    }
+}
+
+#[test]
+fn unknown_steps_and_settings_are_refused_with_the_nearest_name() {
+    let cases = [
+        (json!(["lenght"]), "did you mean `length`?"),
+        (json!([{ "name": "length", "min_char": 3 }]), "did you mean `min_chars`?"),
+        (json!([{ "name": "length", "min_chars": "3" }]), "min_chars = \"3\""),
+        (json!([{ "name": "length", "min_chars": 3, "max_chars": 2 }]), "above max_chars"),
+    ];
+    for (steps, words) in cases {
+        let error = cleaner(&steps).err().unwrap().to_string();
+        assert!(error.starts_with("data.steps = [.. ") && error.contains(words), "{error}");
+    }
+    for bad in [json!([{ "min_chars": 3 }]), json!([{ "name": 3 }]), json!([3])] {
+        let section = json!({ "text": ["x"], "steps": bad });
+        assert!(serde_json::from_value::<DataConfig>(section).is_err());
+    }
+}
+
+#[test]
+fn steps_are_written_as_they_were_read() {
+    let steps = json!(["nfc", { "name": "length", "min_chars": 3 }]);
+    assert_eq!(serde_json::to_value(config(&steps).steps).unwrap(), steps);
+}
+
 proptest! {
     #[test]
-    fn rewriting_steps_change_nothing_the_second_time(text in "\\PC*|[ \\t\\r\\n\\u{feff}a]*") {
+    fn rewriting_turns_changes_nothing_the_second_time(
+        text in "\\PC*|[ \\t\\r\\n\\u{feff}a]*",
+    ) {
         for step in STEPS {
-            let Apply::Map(map) = step.apply else { continue };
-            let once = map(&text).into_owned();
-            prop_assert_eq!(map(&once).into_owned(), once.clone(), "{}", step.name);
+            let Ok(cleaner) = cleaner(&json!([step.name])) else { continue };
+            let once = cleaner.clean_text(&text);
+            prop_assert_eq!(cleaner.clean_text(&once), once.clone(), "{}", step.name);
         }
     }
 }

@@ -7,16 +7,16 @@
 
 use std::borrow::Cow;
 
-use super::{Apply, Step};
+use super::{Action, Example, Step};
 
 pub(super) const STEP: Step = Step {
     name: "control",
     about: "no control characters, byte order marks, zero-width spaces or soft hyphens",
-    apply: Apply::Map(remove),
+    build: |_| Ok(Action::map(remove)),
     examples: &[
-        ("\u{feff}one\r\ntwo\rthree\tfour", Some("one\ntwo\nthree\tfour")),
-        ("bell\u{7} soft\u{ad}hyphen\u{200b}", Some("bell softhyphen")),
-        ("床前明月光", Some("床前明月光")),
+        Example::keep("\u{feff}one\r\ntwo\rthree\tfour", "one\ntwo\nthree\tfour"),
+        Example::keep("bell\u{7} soft\u{ad}hyphen\u{200b}", "bell softhyphen"),
+        Example::same("床前明月光"),
     ],
 };
 

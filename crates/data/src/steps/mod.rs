@@ -1,14 +1,24 @@
 //! Cleaning steps. A step is one file here and one line in [`STEPS`]; its header is its page and
 //! its examples are its test.
+//!
+//! `data.steps` names steps in their order, each by its name or as a table with settings:
+//! `steps = ["nfc", { name = "length", min_chars = 200 }]`. A [`Cleaner`] reads the settings and
+//! the files they name once; after that a step is a pure function of a document.
 
 mod control;
+mod draft;
 mod length;
 mod nfc;
+mod setup;
 mod whitespace;
 
 use std::borrow::Cow;
+use std::path::Path;
 
-use crate::{DataConfig, Document};
+pub use draft::Draft;
+pub use setup::{Setup, StepConfig};
+
+use crate::{DataConfig, Document, Result};
 
 /// A named cleaning step.
 pub struct Step {
@@ -16,19 +26,70 @@ pub struct Step {
     pub name: &'static str,
     /// One sentence for help texts.
     pub about: &'static str,
-    /// What it does.
-    pub apply: Apply,
-    /// Texts before and after; `None` where the document is dropped. Limits as in the tests.
-    pub examples: &'static [(&'static str, Option<&'static str>)],
+    /// Reads the settings (and files that they name) once; see [`Setup::settings`].
+    pub build: fn(&Setup<'_>) -> Result<Action>,
+    /// What it does to some texts.
+    pub examples: &'static [Example],
 }
 
-/// What a step does.
-#[derive(Clone, Copy)]
-pub enum Apply {
-    /// Rewrites text; documents and the turns of dialogues alike.
-    Map(fn(&str) -> Cow<'_, str>),
-    /// Keeps a document or says why it is dropped.
-    Filter(fn(&Document, &DataConfig) -> Option<&'static str>),
+/// What a step does, with its settings.
+pub enum Action {
+    /// Rewrites text; documents and the turns of dialogues alike. See [`Action::map`].
+    Map(Box<Rewrite>),
+    /// Judges a document and may rewrite its text or add to its `meta`. See [`Action::filter`].
+    Filter(Box<Judge>),
+}
+
+/// A rewriting step; borrowed where nothing changes.
+pub type Rewrite = dyn for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync;
+/// A judging step: the reason for which the document is dropped, if it is.
+pub type Judge = dyn Fn(&mut Draft) -> Option<Reason> + Send + Sync;
+/// Why a document is dropped: short, and one of few, since the report counts by it.
+pub type Reason = Cow<'static, str>;
+
+impl Action {
+    /// A step that rewrites text.
+    pub fn map(rewrite: impl for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync + 'static) -> Self {
+        Self::Map(Box::new(rewrite))
+    }
+
+    /// A step that judges documents.
+    pub fn filter(judge: impl Fn(&mut Draft) -> Option<Reason> + Send + Sync + 'static) -> Self {
+        Self::Filter(Box::new(judge))
+    }
+}
+
+/// A text and what a step makes of it.
+pub struct Example {
+    /// Settings of the step as a JSON object.
+    pub settings: &'static str,
+    /// The text before.
+    pub before: &'static str,
+    /// The text after, or the reason for which it is dropped.
+    pub after: std::result::Result<&'static str, &'static str>,
+}
+
+impl Example {
+    /// `before` becomes `after`.
+    pub const fn keep(before: &'static str, after: &'static str) -> Self {
+        Self { settings: "{}", before, after: Ok(after) }
+    }
+
+    /// `text` stays as it is.
+    pub const fn same(text: &'static str) -> Self {
+        Self::keep(text, text)
+    }
+
+    /// `text` is dropped for `reason`.
+    pub const fn drop(text: &'static str, reason: &'static str) -> Self {
+        Self { settings: "{}", before: text, after: Err(reason) }
+    }
+
+    /// The same with settings, a JSON object.
+    #[must_use]
+    pub const fn with(self, settings: &'static str) -> Self {
+        Self { settings, ..self }
+    }
 }
 
 /// What became of a document.
@@ -41,47 +102,65 @@ pub enum Verdict {
         /// [`Step::name`].
         step: &'static str,
         /// Why.
-        reason: &'static str,
+        reason: Reason,
         /// What was dropped.
         document: Document,
     },
 }
 
-/// All steps, in the order in which they are applied by default.
+/// All steps, those of [`DEFAULT_STEPS`] first.
 pub const STEPS: &[Step] = &[nfc::STEP, control::STEP, whitespace::STEP, length::STEP];
 
-/// The steps that `config` names, in its order; names are checked by [`DataConfig::validate`].
-pub fn chosen(config: &DataConfig) -> Vec<&'static Step> {
-    let find = |name: &String| STEPS.iter().find(|step| step.name == name.as_str());
-    config.steps.iter().filter_map(find).collect()
+/// The steps of a recipe that names none, in their order.
+pub const DEFAULT_STEPS: &[&str] = &["nfc", "control", "whitespace", "length"];
+
+/// The steps of a recipe, ready to run; threads share one.
+pub struct Cleaner {
+    steps: Vec<(&'static str, Action)>,
 }
 
-/// Runs a document through `steps`.
-pub fn clean(mut document: Document, steps: &[&Step], config: &DataConfig) -> Verdict {
-    for step in steps {
-        match step.apply {
-            Apply::Map(map) => {
-                if let Cow::Owned(text) = map(&document.text) {
-                    document.text = text;
+impl Cleaner {
+    /// The steps that `config` names, in its order. Files in settings are relative to `base`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for an unknown step or setting, naming the nearest, for a value
+    /// that cannot work, and for a file that cannot be used.
+    pub fn new(config: &DataConfig, base: &Path) -> Result<Self> {
+        let built = config.steps.iter().map(|entry| {
+            let step = entry.step()?;
+            Ok((step.name, (step.build)(&Setup::new(entry, config, base))?))
+        });
+        Ok(Self { steps: built.collect::<Result<_>>()? })
+    }
+
+    /// Runs a document through the steps, up to the first that drops it.
+    pub fn clean(&self, document: Document) -> Verdict {
+        let mut draft = Draft::new(document);
+        for (step, action) in &self.steps {
+            match action {
+                Action::Map(rewrite) => {
+                    if let Cow::Owned(text) = rewrite(draft.text()) {
+                        draft.set_text(text);
+                    }
                 }
-            }
-            Apply::Filter(filter) => {
-                if let Some(reason) = filter(&document, config) {
-                    return Verdict::Drop { step: step.name, reason, document };
+                Action::Filter(judge) => {
+                    if let Some(reason) = judge(&mut draft) {
+                        return Verdict::Drop { step, reason, document: draft.into_document() };
+                    }
                 }
             }
         }
+        Verdict::Keep(draft.into_document())
     }
-    Verdict::Keep(document)
-}
 
-/// Runs the rewriting steps among `steps` over a turn of a dialogue.
-pub fn clean_text(text: &str, steps: &[&Step]) -> String {
-    let mut text = Cow::Borrowed(text);
-    for step in steps {
-        if let Apply::Map(map) = step.apply {
-            text = Cow::Owned(map(&text).into_owned());
+    /// Runs a turn of a dialogue through those steps that only rewrite text.
+    pub fn clean_text(&self, text: &str) -> String {
+        let mut text = Cow::Borrowed(text);
+        for (_, action) in &self.steps {
+            if let Action::Map(rewrite) = action {
+                text = Cow::Owned(rewrite(&text).into_owned());
+            }
         }
+        text.into_owned()
     }
-    text.into_owned()
 }

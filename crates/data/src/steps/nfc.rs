@@ -7,13 +7,13 @@ use std::borrow::Cow;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use super::{Apply, Step};
+use super::{Action, Example, Step};
 
 pub(super) const STEP: Step = Step {
     name: "nfc",
     about: "Unicode composed form, so that equal letters are equal",
-    apply: Apply::Map(compose),
-    examples: &[("cafe\u{301}", Some("caf\u{e9}")), ("春眠，ＡＢＣ", Some("春眠，ＡＢＣ"))],
+    build: |_| Ok(Action::map(compose)),
+    examples: &[Example::keep("cafe\u{301}", "caf\u{e9}"), Example::same("春眠，ＡＢＣ")],
 };
 
 fn compose(text: &str) -> Cow<'_, str> {

@@ -4,16 +4,16 @@
 
 use std::borrow::Cow;
 
-use super::{Apply, Step};
+use super::{Action, Example, Step};
 
 pub(super) const STEP: Step = Step {
     name: "whitespace",
     about: "no blanks at line ends, at most one empty line in a row",
-    apply: Apply::Map(tidy),
+    build: |_| Ok(Action::map(tidy)),
     examples: &[
-        ("\n\n  To be,  \n\n\n\nor not \t\nto be\n\n", Some("  To be,\n\nor not\nto be")),
-        ("白日依山盡，\u{3000}\n黃河入海流。", Some("白日依山盡，\n黃河入海流。")),
-        ("as it is", Some("as it is")),
+        Example::keep("\n\n  To be,  \n\n\n\nor not \t\nto be\n\n", "  To be,\n\nor not\nto be"),
+        Example::keep("白日依山盡，\u{3000}\n黃河入海流。", "白日依山盡，\n黃河入海流。"),
+        Example::same("as it is"),
     ],
 };
 
