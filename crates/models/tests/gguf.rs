@@ -17,8 +17,11 @@ use danlu_models::{BuildOptions, CausalLm, load_model};
 use danlu_tensor::{Device, Precision};
 use serde_json::{Value, json};
 
+/// What is changed in a configuration.
+type Change = fn(&mut Value);
+
 /// What a GGUF cannot say, or blocks of 32 numbers cannot hold, as it must be.
-const MODELS: &[(&str, fn(&mut Value))] = &[
+const MODELS: &[(&str, Change)] = &[
     ("qwen3-moe", |json| {
         json["mlp_only_layers"] = json!([]);
         json["moe_intermediate_size"] = json!(32);

@@ -42,8 +42,8 @@ impl fmt::Debug for Frozen {
 /// Rows of a weight that are f32 at once.
 const PANEL: usize = 128;
 
-/// `out = x Wᵀ` for each product. Where the weights are quantised, activations are rounded to bytes,
-/// unless the store is exact.
+/// `out = x Wᵀ` for each product. Where the weights are quantised, activations are rounded to
+/// bytes, unless the store is exact.
 pub(crate) fn multiply(store: &ParamStore, x: &Matrix<'_>, products: &mut [Product<'_>]) {
     let Device::Cpu(cpu) = store.device();
     if store.is_exact() { matmul_exact(cpu, x, products) } else { matmul(cpu, x, products) }

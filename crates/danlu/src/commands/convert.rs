@@ -16,13 +16,12 @@ use super::exporting::{ExportArgs, report};
 Examples:
   danlu convert runs/quickstart/model -o quickstart.gguf
   danlu convert models/llama -o llama-BF16.gguf --type BF16
-  danlu convert model-Q4_K_M.gguf -o model --type F16        a folder; quantised weights are widened")]
+  danlu convert model-Q4_K_M.gguf -o model        a folder; quantised weights are widened")]
 #[group(skip)]
 pub struct Args {
     /// A model folder, a .gguf file, or the name of a published model in the hub's local cache
     source: String,
-    /// Type of the weights: F32, F16, BF16 [default: as in the source, F16 where it is quantised
-    /// and becomes a folder]
+    /// Type of the weights: F32, F16, BF16 [default: as in the source; F16 for a folder]
     #[arg(long = "type", value_name = "TYPE")]
     format: Option<String>,
     /// Largest weight file of a folder, in MiB

@@ -1,6 +1,6 @@
 //! GGUF files as models: [`names`] says what a family's tensors and sizes are called there,
-//! `config` reads the metadata as a published configuration, `metadata` is the way back, `write` writes
-//! tensors.
+//! `config` reads the metadata as a published configuration, `metadata` is the way back, `write`
+//! writes tensors.
 
 mod config;
 mod metadata;

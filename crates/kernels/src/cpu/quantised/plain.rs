@@ -2,8 +2,8 @@
 //!
 //! BF16 weights meet activations rounded to bf16 ([`Precision::Bf16`]); F32 and F16 weights are
 //! multiplied as f32. Numbers are used where they lie when they can be; F16, and rows that are not
-//! aligned in their file, are copied as f32 or bf16, some rows at a time. So are quantised ones, for
-//! [`super::matmul_exact`].
+//! aligned in their file, are copied as f32 or bf16, some rows at a time. So are quantised ones,
+//! for [`super::matmul_exact`].
 
 use super::Product;
 use crate::cpu::chunks::{for_each, read, write};

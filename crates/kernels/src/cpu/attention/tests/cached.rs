@@ -39,6 +39,7 @@ fn each_sequence_of_a_cache_is_what_it_is_alone() {
             num_kv_heads,
             head_dim,
             scale: 0.2,
+            cap: None,
             window,
         };
         let q = numbers(rows * width, 0);
