@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use danlu_data::TokenShard;
-use danlu_formats::SafeTensors;
+use danlu_formats::gguf::Value as Meta;
+use danlu_formats::{FORMATS, SafeTensors, Weights};
 use danlu_tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ const TEXT_SHOWN: usize = 200;
 #[command(after_help = "\
 Examples:
   danlu inspect runs/quickstart/model
+  danlu inspect llama-Q4_K_M.gguf
   danlu inspect runs/quickstart/tokens/pretrain.tok
   danlu inspect runs/quickstart/data/clean.jsonl --json")]
 pub struct Args {
@@ -43,7 +45,7 @@ const KINDS: &[Kind] = &[
     Kind { name: "model folder", fits: |p| p.join("config.json").exists(), describe: model_folder },
     Kind { name: "folder", fits: Path::is_dir, describe: folder },
     Kind { name: "vocabulary", fits: is_vocabulary, describe: vocabulary },
-    Kind { name: "weights", fits: |p| has_extension(p, "safetensors"), describe: weights },
+    Kind { name: "weights", fits: is_weights, describe: weights },
     Kind { name: "token shard", fits: |p| has_extension(p, "tok"), describe: shard },
     Kind { name: "JSON lines", fits: |p| has_extension(p, "jsonl"), describe: json_lines },
     Kind { name: "JSON", fits: |p| has_extension(p, "json"), describe: json_file },
@@ -81,7 +83,7 @@ fn has_extension(path: &Path, extension: &str) -> bool {
 
 fn model_folder(path: &Path) -> Result<Value> {
     let config = json_file(&path.join("config.json"))?;
-    let weights = weights(&path.join("model.safetensors"))?;
+    let weights = weights(path)?;
     Ok(json!({ "config": config, "weights": weights["weights"], "tensors": weights["count"] }))
 }
 
@@ -96,17 +98,45 @@ fn folder(path: &Path) -> Result<Value> {
     Ok(entries.into_iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes })).collect())
 }
 
+/// A weight file of any format.
+fn is_weights(path: &Path) -> bool {
+    let extensions = FORMATS.iter().flat_map(|format| format.extensions);
+    extensions.into_iter().any(|extension| has_extension(path, extension))
+}
+
+/// The tensors of a file, or of all files of a folder.
 fn weights(path: &Path) -> Result<Value> {
-    let file = SafeTensors::open(path)?;
-    let tensors: Vec<Value> = file
+    let weights = Weights::open(path)?;
+    let tensors: Vec<Value> = weights
         .tensors()
-        .map(|t| json!({ "name": t.name, "dtype": t.dtype.name(), "shape": t.shape }))
+        .iter()
+        .map(|t| json!({ "name": t.name(), "dtype": t.element().name(), "shape": t.shape() }))
         .collect();
-    let weights: usize = file.tensors().map(|tensor| tensor.len()).sum();
+    let metadata = match weights.gguf() {
+        Some(gguf) => {
+            let entries = gguf.metadata().iter();
+            entries.map(|(key, value)| (key.to_owned(), shortened(plain(value)))).collect()
+        }
+        None if has_extension(path, "safetensors") => json!(SafeTensors::open(path)?.metadata()),
+        None => Value::Null,
+    };
+    let count: usize = weights.tensors().iter().map(danlu_formats::WeightTensor::len).sum();
     Ok(json!({
-        "weights": weights, "count": tensors.len(), "metadata": file.metadata(),
-        "tensors": tensors,
+        "weights": count, "count": tensors.len(), "metadata": metadata, "tensors": tensors,
     }))
+}
+
+/// A value of a GGUF's metadata; of an array, what it holds.
+fn plain(value: &Meta) -> Value {
+    match value {
+        Meta::String(text) => json!(text),
+        Meta::Bool(value) => json!(value),
+        Meta::Array(array) => json!(format!("{} of {:?}", array.len(), array.element())),
+        number => match number.as_u64() {
+            Some(integer) => json!(integer),
+            None => json!(number.as_f64()),
+        },
+    }
 }
 
 fn shard(path: &Path) -> Result<Value> {
