@@ -1,8 +1,9 @@
 //! A vocabulary in use: text to ids and back.
 //!
 //! Whatever file a vocabulary comes from, it becomes the pipeline that the common `tokenizer.json`
-//! describes, and the `tokenizers` library runs it. It is used in views: one that cannot produce
-//! control tokens, for everything people and documents wrote, and one that can, for templates.
+//! describes. Our own encoder runs it where it knows the steps, the `tokenizers` library otherwise;
+//! the ids are the same. It is used in views: one that cannot produce control tokens, for everything
+//! people and documents wrote, and one that can, for templates.
 
 use std::collections::BTreeMap;
 use std::path::Path;
