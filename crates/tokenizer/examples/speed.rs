@@ -1,5 +1,5 @@
 //! Our encoder beside the `tokenizers` library on the same documents, one thread, in turns:
-//! `cargo run --release -p danlu-tokenizer --example speed -- MEGABYTES VOCABULARY CORPUS.jsonl...`.
+//! `cargo run --release -p danlu-tokenizer --example speed -- MEGABYTES VOCABULARY CORPUS...`.
 //!
 //! A corpus has an object with `text` on each line; VOCABULARY is what [`Tokenizer::open`] opens.
 //! Prints the median of three rounds in MB/s. Then every line of every document is encoded by both
@@ -19,7 +19,7 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [megabytes, vocabulary, corpora @ ..] = arguments.as_slice() else {
-        return Err("expected MEGABYTES VOCABULARY CORPUS.jsonl...".into());
+        return Err("expected MEGABYTES VOCABULARY CORPUS...".into());
     };
     let limit = megabytes.parse::<usize>()? * 1_000_000;
     let started = Instant::now();

@@ -2,7 +2,7 @@
 //!
 //! Whatever file a vocabulary comes from, it becomes the pipeline that the common `tokenizer.json`
 //! describes. Our own encoder runs it where it knows the steps, the `tokenizers` library otherwise;
-//! the ids are the same. It is used in views: one that cannot produce control tokens, for everything
+//! the ids are the same. It is used in views: one that cannot produce control tokens, for what
 //! people and documents wrote, and one that can, for templates.
 
 use std::collections::BTreeMap;
