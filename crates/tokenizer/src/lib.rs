@@ -13,12 +13,14 @@
 
 mod base64;
 mod byte_alphabet;
+mod byte_level;
 mod charsmap;
 mod chat;
 mod decoding;
 mod error;
 mod merges;
 mod message;
+mod parallel;
 mod pipeline;
 mod report;
 mod roles;

@@ -79,6 +79,8 @@ mod tests {
             special: true,
             lstrip: false,
             rstrip: false,
+            single_word: false,
+            normalized: false,
         };
         let spellings = Spellings::new(["<a>", "<a><b>", "中", ""].map(token));
         let find = |text, from| {

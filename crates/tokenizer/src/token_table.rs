@@ -20,6 +20,10 @@ pub(crate) struct AddedToken {
     pub(crate) lstrip: bool,
     /// Swallows white space after it.
     pub(crate) rstrip: bool,
+    /// Is found only between other words.
+    pub(crate) single_word: bool,
+    /// Is looked for in normalised text.
+    pub(crate) normalized: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,8 @@ impl TokenTable {
                 special: token.special,
                 lstrip: token.lstrip,
                 rstrip: token.rstrip,
+                single_word: token.single_word,
+                normalized: token.normalized,
             })
             .collect();
         added.sort_unstable_by_key(|token| token.id);

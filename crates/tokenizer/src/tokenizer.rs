@@ -1,8 +1,9 @@
 //! A vocabulary in use: text to ids and back.
 //!
 //! Whatever file a vocabulary comes from, it becomes the pipeline that the common `tokenizer.json`
-//! describes, and the `tokenizers` library runs it. It is used in views: one that cannot produce
-//! control tokens, for everything people and documents wrote, and one that can, for templates.
+//! describes. Our own encoder runs it where it knows the steps, the `tokenizers` library otherwise;
+//! the ids are the same. It is used in views: one that cannot produce control tokens, for what
+//! people and documents wrote, and one that can, for templates.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,13 +11,14 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use crate::byte_level::ByteLevel;
 use crate::decoding::Decoding;
 use crate::pipeline::{Pipeline, Place, Views, expect_ids};
 use crate::roles::Roles;
 use crate::scan::{Unknown, scan};
 use crate::spellings::Spellings;
 use crate::token_table::{AddedToken, TokenTable};
-use crate::{Error, Result, StreamDecoder, TokenizerReport, template::ChatTemplate};
+use crate::{Error, Result, StreamDecoder, TokenizerReport, parallel, template::ChatTemplate};
 
 /// A larger file is refused before it is parsed.
 pub(crate) const MAX_FILE_BYTES: usize = 256 << 20;
@@ -40,6 +42,8 @@ pub struct Tokenizer {
 
 struct Inner {
     views: Views,
+    /// Our own encoder, or why the library encodes.
+    byte_level: std::result::Result<ByteLevel, String>,
     table: TokenTable,
     decoding: Decoding,
     /// Spellings of the control tokens.
@@ -53,7 +57,7 @@ struct Inner {
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Tokenizer({} tokens)", self.vocab_size())
+        write!(out, "Tokenizer({} tokens, {})", self.vocab_size(), self.encoder())
     }
 }
 
@@ -96,9 +100,10 @@ impl Tokenizer {
         let frame = frame(&views.control)?;
         let specials = table.added.iter().filter(|token| token.special).cloned();
         let controls = Spellings::new(specials);
+        let byte_level = ByteLevel::recognise(&views.control, &table)?;
         let roles = Arc::new(Roles::by_convention(&table));
         let written = OnceLock::new();
-        let inner = Inner { views, table, decoding, controls, unknown, frame, written };
+        let inner = Inner { views, byte_level, table, decoding, controls, unknown, frame, written };
         Ok(Self { inner: Arc::new(inner), roles })
     }
 
@@ -160,6 +165,15 @@ impl Tokenizer {
         ]
     }
 
+    /// What turns text into ids: our own encoder of byte-level vocabularies, or the `tokenizers`
+    /// library and why.
+    pub fn encoder(&self) -> String {
+        match &self.inner.byte_level {
+            Ok(_) => "own byte-level encoder".to_owned(),
+            Err(reason) => format!("tokenizers library, because of {reason}"),
+        }
+    }
+
     /// Ids of `text`. Text that spells a control token is encoded as the characters it is.
     ///
     /// # Errors
@@ -170,8 +184,16 @@ impl Tokenizer {
 
     /// Ids of text that stands at `place`.
     pub(crate) fn encode_at(&self, text: &str, place: Place) -> Result<Vec<u32>> {
-        let ids = encode_with(self.inner.views.plain(place), text)?;
+        let ids = self.encode_whole(text, place)?;
         if self.forged(&ids).is_none() { Ok(ids) } else { self.encode_torn(text, place) }
+    }
+
+    /// Ids of text that stands at `place`, whatever control tokens may be among them.
+    fn encode_whole(&self, text: &str, place: Place) -> Result<Vec<u32>> {
+        match &self.inner.byte_level {
+            Ok(encoder) => encoder.encode(text, false),
+            Err(_) => encode_with(self.inner.views.plain(place), text),
+        }
     }
 
     /// Ids of many texts, in their order, on all threads; the same ids as [`Tokenizer::encode`].
@@ -179,6 +201,9 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Encode`] when the tokenizer's own rules fail on a text.
     pub fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+        if self.inner.byte_level.is_ok() {
+            return parallel::map(texts, |text| self.encode(text)).into_iter().collect();
+        }
         let encodings = self
             .inner
             .views
@@ -229,7 +254,7 @@ impl Tokenizer {
     fn encode_pieces(&self, text: &str, tears: &[usize], place: Place) -> Result<Vec<u32>> {
         let (mut ids, mut start, mut place) = (Vec::new(), 0, place);
         for &end in tears.iter().chain([&text.len()]) {
-            ids.extend(encode_with(self.inner.views.plain(place), &text[start..end])?);
+            ids.extend(self.encode_whole(&text[start..end], place)?);
             (start, place) = (end, Place::Inside);
         }
         Ok(ids)
@@ -241,7 +266,10 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Encode`] when the tokenizer's own rules fail on the text.
     pub fn encode_with_specials(&self, text: &str) -> Result<Vec<u32>> {
-        encode_with(&self.inner.views.control, text)
+        match &self.inner.byte_level {
+            Ok(encoder) => encoder.encode(text, true),
+            Err(_) => encode_with(&self.inner.views.control, text),
+        }
     }
 
     /// The control tokens that the file puts before a text, such as the token that begins it.
