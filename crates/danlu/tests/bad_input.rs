@@ -132,7 +132,7 @@ fn texts_that_hold_nothing_are_refused() {
     assert_clear_error(&danlu(&run(&recipe, &text(&out), &missing)), &["absent.txt"]);
     let files: &[(&str, &[u8])] = &[
         ("binary.txt", &[0x7f, b'E', b'L', b'F', 0, 0, 1, 0xff]),
-        ("latin1.txt", b"caf\xe9 au lait"),
+        ("utf16.txt", b"\xff\xfea"),
         ("broken.jsonl", b"{\"text\": \"a poem\"\n"),
         ("empty.txt", b""),
     ];
@@ -153,7 +153,7 @@ fn what_cannot_be_read_among_good_texts_is_left_out_counted_and_named() {
     let (recipe, texts) = recipe_of(&place);
     write_poems(&texts);
     fs::write(texts.join("binary.txt"), [0, 1, 2, 0xff, 0, 0]).unwrap();
-    fs::write(texts.join("latin1.txt"), b"caf\xe9 au lait, un po\xe8me").unwrap();
+    fs::write(texts.join("utf16.txt"), b"\xff\xfea").unwrap();
     let lines = "{\"id\": \"good\", \"text\": \"a good line of text\"}\n{\"text\": \nnot JSON\n";
     fs::write(texts.join("lines.jsonl"), lines).unwrap();
     let out = place.join("run");
@@ -164,7 +164,7 @@ fn what_cannot_be_read_among_good_texts_is_left_out_counted_and_named() {
     let count: u64 = rejected.values().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(count, 4, "two files and two lines: {report}");
     let dropped = fs::read_to_string(out.join("data/dropped.jsonl")).unwrap();
-    for name in ["binary.txt", "latin1.txt", "lines.jsonl"] {
+    for name in ["binary.txt", "utf16.txt", "lines.jsonl"] {
         assert!(dropped.contains(name), "{name} is not in {dropped}");
     }
     let said = danlu(&run(&recipe, &text(&out), &[]));

@@ -48,7 +48,7 @@ fn every_bad_record_is_counted_with_its_place_and_reason() {
     let folder = folder(&[
         ("raw/good.txt", "靜夜思\r\n".as_bytes()),
         ("raw/binary.txt", b"MZ\0\x01"),
-        ("raw/latin1.md", b"caf\xe9"),
+        ("raw/utf16.md", b"\xff\xfea"),
         ("raw/empty.txt", b" \n"),
         ("raw/picture.png", b"\x89PNG"),
         (
@@ -70,7 +70,8 @@ fn every_bad_record_is_counted_with_its_place_and_reason() {
             ("broken JSON", 1),
             ("empty", 3),
             ("id is taken", 1),
-            ("not UTF-8", 2),
+            ("not UTF-8", 1),
+            ("undecodable", 1),
             ("unknown kind of file", 1),
             ("wrong fields", 3),
         ]

@@ -4,16 +4,18 @@
 //! `{"id": "...", "messages": [{"role": "user", "content": "..."}, ...], "meta": {...}}`.
 //! Without an `id` the record is named `<file name>:<line>`. Other fields are kept in `meta`.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::sync::Arc;
 
 use danlu_tokenizer::Message;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::lines::{Line, read_line};
-use super::{Item, Place, Reader, Reason, Sink, SourceFile, text_of, too_large, without_mark};
+use super::record::{Outcome, Parsed, Record};
+use super::without_mark;
+use super::{Place, Reader, Reason, Sink, SourceFile, open, text_of, too_large, unreadable};
+use crate::Result;
 use crate::document::{Dialogue, Document, Meta};
-use crate::{Error, Result};
 
 pub(super) const READER: Reader = Reader {
     name: "jsonl",
@@ -25,7 +27,6 @@ pub(super) const READER: Reader = Reader {
 #[derive(Deserialize)]
 struct RawRecord {
     id: Option<RawId>,
-    text: Option<String>,
     messages: Option<Vec<Message>>,
     #[serde(default)]
     meta: Meta,
@@ -41,39 +42,30 @@ enum RawId {
 }
 
 fn read(file: &SourceFile, max_record_bytes: u64, sink: &mut Sink<'_>) -> Result<()> {
-    let unreadable = |source| Error::Read { path: file.path.clone(), source };
-    let mut reader = BufReader::with_capacity(1 << 16, File::open(&file.path).map_err(unreadable)?);
-    let mut buffer = Vec::new();
+    let mut reader = match open(&file.path) {
+        Ok(reader) => reader,
+        Err(error) => return sink(unreadable(file, file.place(1), error)?),
+    };
+    let text_field: Arc<str> = file.source.text_field().into();
     for line in 1_u64.. {
-        let place = Place { file: file.name.clone(), line };
-        let item =
-            match read_line(&mut reader, &mut buffer, max_record_bytes).map_err(unreadable)? {
-                Line::End => break,
-                Line::TooLong => Item::Rejected(place, too_large(max_record_bytes)),
-                Line::Whole if line == 1 => record(place, without_mark(&buffer)),
-                Line::Whole => record(place, &buffer),
-            };
-        sink(item)?;
+        let mut bytes = Vec::new();
+        let place = file.place(line);
+        match read_line(&mut reader, &mut bytes, max_record_bytes) {
+            Ok(Line::End) => break,
+            Ok(Line::TooLong) => sink(Record::rejected(place, too_large(max_record_bytes)))?,
+            Ok(Line::Whole) => {
+                let field = Arc::clone(&text_field);
+                sink(Record::new(place, bytes.len(), move |place| parse(place, &bytes, &field)))?;
+            }
+            Err(error) => return sink(unreadable(file, place, error)?),
+        }
     }
     Ok(())
 }
 
-fn record(place: Place, bytes: &[u8]) -> Item {
-    match parse(&place, bytes) {
-        Ok(Parsed::Document(document)) => Item::Document(place, document),
-        Ok(Parsed::Dialogue(dialogue)) => Item::Dialogue(place, dialogue),
-        Err(reason) => Item::Rejected(place, reason),
-    }
-}
-
-enum Parsed {
-    Document(Document),
-    Dialogue(Dialogue),
-}
-
-fn parse(place: &Place, bytes: &[u8]) -> std::result::Result<Parsed, Reason> {
-    let text = text_of(bytes)?;
-    let raw: RawRecord = serde_json::from_str(text).map_err(|error| {
+fn parse(place: &Place, bytes: &[u8], text_field: &str) -> Outcome {
+    let text = text_of(if place.line == 1 { without_mark(bytes) } else { bytes })?;
+    let mut raw: RawRecord = serde_json::from_str(text).map_err(|error| {
         let kind = if error.is_data() { "wrong fields" } else { "broken JSON" };
         Reason::new(kind, error.to_string())
     })?;
@@ -82,15 +74,23 @@ fn parse(place: &Place, bytes: &[u8]) -> std::result::Result<Parsed, Reason> {
         Some(RawId::Number(id)) => id.to_string(),
         Some(RawId::Text(_)) | None => place.to_string(),
     };
+    let text = match raw.rest.shift_remove(text_field) {
+        Some(Value::String(text)) => Some(text),
+        None | Some(Value::Null) => None,
+        Some(_) => {
+            return Err(Reason::new("wrong fields", format!("`{text_field}` is not a string")));
+        }
+    };
     let mut meta = raw.meta;
     for (key, value) in raw.rest {
         meta.entry(key).or_insert(value);
     }
-    match (raw.text, raw.messages) {
+    let wrong = |what| Err(Reason::new("wrong fields", format!("{what} `{text_field}`")));
+    match (text, raw.messages) {
         (Some(text), None) if text.trim().is_empty() => Err(Reason::new("empty", "")),
         (Some(text), None) => Ok(Parsed::Document(Document { id, text, meta })),
         (None, Some(messages)) => Ok(Parsed::Dialogue(Dialogue { id, messages, meta })),
-        (None, None) => Err(Reason::new("wrong fields", "neither `text` nor `messages`")),
-        (Some(_), Some(_)) => Err(Reason::new("wrong fields", "both `text` and `messages`")),
+        (None, None) => wrong("neither `messages` nor"),
+        (Some(_), Some(_)) => wrong("both `messages` and"),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead};
 
+use memchr::memchr;
+
 /// What [`read_line`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -30,7 +32,7 @@ pub(super) fn read_line(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        let end = available.iter().position(|&byte| byte == b'\n');
+        let end = memchr(b'\n', available);
         let piece = &available[..end.unwrap_or(available.len())];
         let used = piece.len() + usize::from(end.is_some());
         length += used as u64;

@@ -1,20 +1,30 @@
 //! Files to records. A reader is one file here and one line in [`READERS`].
 //!
-//! Records come one at a time, so memory is bounded by the largest record allowed. What cannot be
-//! used (a broken line, bytes that are not UTF-8, a file of unknown kind) becomes an
-//! [`Item::Rejected`] with its place and reason; only a file that the system cannot read is an
-//! error.
+//! Records come one at a time, so memory is bounded by the largest record allowed, compressed or
+//! not. A reader only finds where records end; a [`Record`] is parsed by whoever has a core to
+//! spare. What cannot be used (a broken line, bytes that are no text, a damaged archive, a file of
+//! unknown kind) becomes an [`Item::Rejected`] with its place and reason; only a file that the
+//! system cannot read is an error.
 
+mod compression;
+mod encoding;
 mod jsonl;
 mod lines;
+mod record;
+mod table;
 mod text;
+mod wet;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use self::compression::{is_damage, open};
 use crate::{DataConfig, Dialogue, Document, Error, Result, Source};
+
+pub use self::compression::{COMPRESSIONS, Compression};
+pub use self::record::Record;
 
 /// A kind of file that can be read.
 pub struct Reader {
@@ -29,10 +39,11 @@ pub struct Reader {
 }
 
 /// All readers.
-pub const READERS: &[Reader] = &[text::READER, jsonl::READER];
+pub const READERS: &[Reader] =
+    &[text::READER, jsonl::READER, table::COMMAS, table::TABS, wet::READER];
 
 /// Takes what a reader finds.
-pub type Sink<'a> = dyn FnMut(Item) -> Result<()> + 'a;
+pub type Sink<'a> = dyn FnMut(Record) -> Result<()> + 'a;
 
 /// A file to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,31 +98,64 @@ impl Reason {
 }
 
 impl Reader {
-    /// The reader for a file, by the ending of its name.
+    /// The reader for a file, by the ending of its name before that of its compression.
     pub fn of(path: &Path) -> Option<&'static Self> {
+        let inner = path.with_extension("");
+        let path = if Compression::of(path).is_some() { &inner } else { path };
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         READERS.iter().find(|reader| reader.extensions.contains(&extension.as_str()))
     }
 }
 
-/// Reads one file with the reader for its kind.
+impl SourceFile {
+    fn place(&self, line: u64) -> Place {
+        Place { file: self.name.clone(), line }
+    }
+}
+
+/// Reads one file with the reader for its kind, parsing each record at once.
 ///
 /// # Errors
 /// When the system cannot read the file, or the sink fails.
-pub fn read_file(file: &SourceFile, config: &DataConfig, sink: &mut Sink<'_>) -> Result<()> {
+pub fn read_file(
+    file: &SourceFile,
+    config: &DataConfig,
+    sink: &mut dyn FnMut(Item) -> Result<()>,
+) -> Result<()> {
+    read_records(file, config, &mut |record| sink(record.parse()))
+}
+
+/// Reads one file with the reader for its kind and leaves the parsing ([`Record::parse`]) to the
+/// sink, which may hand it to other threads. Each record is one item, in the order of the file.
+///
+/// # Errors
+/// When the system cannot read the file, or the sink fails.
+pub fn read_records(file: &SourceFile, config: &DataConfig, sink: &mut Sink<'_>) -> Result<()> {
+    let reject = |kind, detail: String| Record::rejected(file.place(1), Reason::new(kind, detail));
     if file.path.is_dir() {
-        let reason = Reason::new("link to a folder", "folders are not entered through links");
-        return sink(Item::Rejected(Place { file: file.name.clone(), line: 1 }, reason));
+        let detail = "folders are not entered through links".to_owned();
+        return sink(reject("link to a folder", detail));
     }
     match Reader::of(&file.path) {
         Some(reader) => (reader.read)(file, config.max_record_bytes, sink),
         None => {
             let known: Vec<&str> = READERS.iter().flat_map(|r| r.extensions).copied().collect();
-            let detail = format!("readable endings: {}", known.join(", "));
-            let place = Place { file: file.name.clone(), line: 1 };
-            sink(Item::Rejected(place, Reason::new("unknown kind of file", detail)))
+            let packed: Vec<&str> = COMPRESSIONS.iter().map(|c| c.extension).collect();
+            let (known, packed) = (known.join(", "), packed.join(", "));
+            let detail = format!("readable endings: {known}; each also with {packed}");
+            sink(reject("unknown kind of file", detail))
         }
     }
+}
+
+/// What follows from a failed read: damaged bytes are a record that cannot be used, the last one of
+/// the file; anything else is the system's.
+fn unreadable(file: &SourceFile, place: Place, error: std::io::Error) -> Result<Record> {
+    if !is_damage(&error) {
+        return Err(Error::Read { path: file.path.clone(), source: error });
+    }
+    let detail = format!("{error}; the rest of the file is lost");
+    Ok(Record::rejected(place, Reason::new("damaged file", detail)))
 }
 
 /// The files that a list of the `[data]` section stands for, folders opened, in sorted order.

@@ -1,33 +1,42 @@
 //! Plain text and Markdown: each file is one document, named `<file name>:1`.
 
-use super::{Item, Place, Reader, Reason, Sink, SourceFile, text_of, too_large, without_mark};
+use std::io::Read;
+
+use super::encoding::decode;
+use super::record::{Outcome, Parsed, Record};
+use super::{Place, Reader, Sink, SourceFile, open, too_large, unreadable};
+use crate::Result;
 use crate::document::{Document, Meta};
-use crate::{Error, Result};
 
 pub(super) const READER: Reader = Reader {
     name: "text",
     extensions: &["txt", "text", "md", "markdown"],
-    about: "plain text or Markdown; each file is one document",
+    about: "plain text or Markdown in any common encoding; each file is one document",
     read,
 };
 
 fn read(file: &SourceFile, max_record_bytes: u64, sink: &mut Sink<'_>) -> Result<()> {
-    let unreadable = |source| Error::Read { path: file.path.clone(), source };
-    let place = Place { file: file.name.clone(), line: 1 };
-    if std::fs::metadata(&file.path).map_err(unreadable)?.len() > max_record_bytes {
-        return sink(Item::Rejected(place, too_large(max_record_bytes)));
+    let place = file.place(1);
+    match whole(file, max_record_bytes) {
+        Ok(Some(bytes)) => {
+            let record = Record::new(place, bytes.len(), move |place| document(place, bytes));
+            sink(record)
+        }
+        Ok(None) => sink(Record::rejected(place, too_large(max_record_bytes))),
+        Err(error) => sink(unreadable(file, place, error)?),
     }
-    let bytes = std::fs::read(&file.path).map_err(unreadable)?;
-    sink(document(place, without_mark(&bytes)))
 }
 
-fn document(place: Place, bytes: &[u8]) -> Item {
-    let found: std::result::Result<&str, Reason> = text_of(bytes);
-    match found {
-        Ok(text) => {
-            let id = place.to_string();
-            Item::Document(place, Document { id, text: text.to_owned(), meta: Meta::new() })
-        }
-        Err(reason) => Item::Rejected(place, reason),
-    }
+/// The bytes of a file that is one record; none when there are more than allowed.
+pub(super) fn whole(file: &SourceFile, max_bytes: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    open(&file.path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= max_bytes).then_some(bytes))
+}
+
+fn document(place: &Place, bytes: Vec<u8>) -> Outcome {
+    let decoded = decode(bytes, None)?;
+    let mut meta = Meta::new();
+    decoded.describe(&mut meta);
+    Ok(Parsed::Document(Document { id: place.to_string(), text: decoded.text, meta }))
 }

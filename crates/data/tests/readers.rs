@@ -1,0 +1,187 @@
+//! Readers against files that other people's software wrote (`golden/data/readers/make.py`), and
+//! against the same files broken at random: every fault is a counted item, never a panic.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use danlu_data::readers::{COMPRESSIONS, Item, READERS, Reader, SourceFile, read_file};
+use danlu_data::{DataConfig, Document, Source};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::json;
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/data/readers")
+}
+
+fn config(max_record_bytes: u64) -> DataConfig {
+    serde_json::from_value(json!({"text": ["x"], "max_record_bytes": max_record_bytes})).unwrap()
+}
+
+fn items_of(path: &Path, source: Source, max_record_bytes: u64) -> Vec<Item> {
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    let file = SourceFile { path: path.to_owned(), name, source };
+    let mut items = Vec::new();
+    read_file(&file, &config(max_record_bytes), &mut |item| {
+        items.push(item);
+        Ok(())
+    })
+    .unwrap();
+    items
+}
+
+/// The items of a file of this name and content.
+fn items(name: &str, bytes: &[u8], source: Source, max_record_bytes: u64) -> Vec<Item> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    items_of(&path, source, max_record_bytes)
+}
+
+/// Ids of documents, and line and kind of what was rejected.
+fn outline(items: &[Item]) -> Vec<String> {
+    let line = |item: &Item| match item {
+        Item::Document(_, document) => document.id.clone(),
+        Item::Dialogue(_, dialogue) => dialogue.id.clone(),
+        Item::Rejected(place, reason) => format!("{}: {}", place.line, reason.kind),
+    };
+    items.iter().map(line).collect()
+}
+
+#[test]
+fn files_of_other_software_give_what_their_writers_put_in() {
+    let expected = fs::read(golden().join("expected.json")).unwrap();
+    let expected: BTreeMap<String, Vec<Document>> = serde_json::from_slice(&expected).unwrap();
+    assert!(expected.len() >= 17);
+    for (name, documents) in expected {
+        let found: Vec<Document> = items_of(&golden().join(&name), "x".into(), 1 << 20)
+            .into_iter()
+            .map(|item| match item {
+                Item::Document(_, document) => document,
+                other => panic!("{name}: {other:?}"),
+            })
+            .collect();
+        assert_eq!(found, documents, "{name}");
+    }
+}
+
+#[test]
+fn every_reader_and_every_compression_has_a_golden_file() {
+    let names: Vec<PathBuf> =
+        fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for reader in READERS {
+        let found = names.iter().filter_map(|path| Reader::of(path));
+        assert!(found.into_iter().any(|found| found.name == reader.name), "{}", reader.name);
+    }
+    for compression in COMPRESSIONS {
+        let ending = Some(compression.extension);
+        let mut found = names.iter().map(|path| path.extension().and_then(|e| e.to_str()));
+        assert!(found.any(|found| found == ending), "{}", compression.extension);
+    }
+}
+
+#[test]
+fn the_field_with_the_text_can_be_named() {
+    let source: Source =
+        serde_json::from_value(json!({"path": "x", "text_field": "body"})).unwrap();
+    let lines = b"{\"body\": \"one\", \"text\": \"kept\"}\n{\"text\": \"two\"}\n{\"body\": 3}\n";
+    let found = items("a.jsonl", lines, source.clone(), 100);
+    assert_eq!(outline(&found), ["a.jsonl:1", "2: wrong fields", "3: wrong fields"]);
+    let Item::Document(_, document) = &found[0] else { panic!("{found:?}") };
+    assert_eq!((document.text.as_str(), &document.meta["text"]), ("one", &json!("kept")));
+
+    let found = items("a.csv", b"id,text\n1,x\n", source, 100);
+    let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+    let detail = "no column `body` among id, text; set text_field in data.text";
+    assert_eq!((reason.kind, reason.detail.as_str()), ("no text column", detail));
+}
+
+#[test]
+fn a_broken_row_costs_itself_and_an_open_quote_no_more_memory_than_allowed() {
+    let rows = b"text,n\none,1\ntwo\n\xff\xff\xfe,3\n,4\nlast,5\n";
+    let found = items("a.csv", rows, "x".into(), 100);
+    assert_eq!(found.len(), 5, "{found:?}");
+    assert_eq!(outline(&found)[1], "3: broken row");
+    assert_eq!(outline(&found)[3..], ["5: empty", "a.csv:6"]);
+
+    let mut endless = b"text\n\"".to_vec();
+    endless.resize(1 << 20, b'x');
+    assert_eq!(outline(&items("a.csv", &endless, "x".into(), 100)), ["2: too large"]);
+}
+
+#[test]
+fn damage_is_one_rejection_with_its_place_after_what_came_before() {
+    let whole = fs::read(golden().join("two-members.jsonl.gz")).unwrap();
+    let found = items("a.jsonl.gz", &whole[..whole.len() - 20], "x".into(), 1000);
+    let outline = outline(&found);
+    assert!(outline.len() > 10, "{outline:?}");
+    assert_eq!(outline[9], "row 9");
+    let last = outline.last().unwrap();
+    assert_eq!(last, &format!("{}: damaged file", outline.len()));
+
+    let found = items("a.txt.zst", b"this is not zstd", "x".into(), 1000);
+    let Item::Rejected(place, reason) = &found[0] else { panic!("{found:?}") };
+    assert_eq!((place.line, reason.kind), (1, "damaged file"));
+}
+
+#[test]
+fn a_bomb_is_rejected_at_the_limit() {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![b'a'; 1 << 24]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    for (name, kind) in [("a.txt.gz", "1: too large"), ("a.jsonl.gz", "1: too large")] {
+        assert_eq!(outline(&items(name, &bomb, "x".into(), 1000)), [kind]);
+    }
+}
+
+#[test]
+fn pages_as_sent_are_counted_and_a_cut_record_is_said_to_be() {
+    let record = |kind: &str, body: &str| {
+        let length = body.len();
+        format!("WARC/1.0\r\nWARC-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}\r\n\r\n")
+    };
+    let crawl = [
+        record("request", "GET /"),
+        record("response", "<p>"),
+        record("conversion", "text"),
+        record("conversion", &"x".repeat(200)),
+        record("conversion", "cut here"),
+    ]
+    .concat();
+    let found = items("a.wet", &crawl.as_bytes()[..crawl.len() - 8], "x".into(), 100);
+    let expected = ["2: no plain text", "a.wet:3", "4: too large", "5: damaged file"];
+    assert_eq!(outline(&found), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn broken_files_give_items_and_never_a_panic(
+        name in prop::sample::select(vec![
+            "two-members.jsonl.gz", "two-members.jsonl.bz2", "two-members.jsonl.xz",
+            "two-members.jsonl.zst", "crawl.wet.gz", "table.csv", "gbk.csv", "shift-jis.txt",
+        ]),
+        edits in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
+        cut in prop::option::of(any::<Index>()),
+    ) {
+        let mut bytes = fs::read(golden().join(name)).unwrap();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        for item in items(name, &bytes, "x".into(), 4096) {
+            match item {
+                Item::Document(_, document) => prop_assert!(document.text.len() <= 3 * 4096),
+                Item::Dialogue(..) => {}
+                Item::Rejected(_, reason) => prop_assert_ne!(reason.kind, "parser failed"),
+            }
+        }
+    }
+}
