@@ -39,10 +39,8 @@ fn build(setup: &Setup<'_>) -> Result<Action> {
         return Err(setup.refuse(format!("min_chars = {min_chars} is above max_chars")));
     }
     // The reason names the key that set the limit.
-    let shorter = match settings.min_chars {
-        Some(_) => SHORTER,
-        None => "shorter than data.min_chars",
-    };
+    let shorter =
+        if settings.min_chars.is_some() { SHORTER } else { "shorter than data.min_chars" };
     let longer = if settings.max_chars.is_some() { LONGER } else { "longer than data.max_chars" };
     Ok(Action::filter(move |draft| {
         let characters = draft.text().chars().count();
