@@ -181,6 +181,16 @@ impl Sampling {
         }
     }
 
+    /// Whether the token of the largest logit is chosen, by the model's own logits.
+    pub(crate) fn is_argmax(&self) -> bool {
+        let penalties = [self.repetition_penalty, self.frequency_penalty, self.presence_penalty];
+        self.temperature == 0.0
+            && self.logit_bias.is_empty()
+            && penalties == [None; 3]
+            && self.dry.is_none()
+            && self.mirostat.is_none()
+    }
+
     /// Refuses settings that make no sense.
     ///
     /// # Errors

@@ -18,6 +18,9 @@ use crate::output;
 const WELCOME: &str = "Type a message and press Enter. /reset starts over, /exit or Ctrl-D \
      leaves, Ctrl-C stops an answer.\n输入一句话，按回车。/reset 重新开始，/exit 或 Ctrl-D 离开，Ctrl-C 打断回答。";
 
+/// Tokens of a conversation that memory is reserved for if nobody says how many.
+const CONTEXT_MAX: usize = 8192;
+
 /// Talk to a model. Answers appear as they are written.
 ///
 /// On a terminal: /reset forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer.
@@ -58,7 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancel);
-    let engine = args.engine.engine(&opened, 1)?;
+    let engine = args.engine.engine(&opened, 1, CONTEXT_MAX)?;
     let mut chat = Chat { args, opened, template, engine, cancel, messages: Vec::new() };
     chat.reset();
     let on_terminal = std::io::stdin().is_terminal();

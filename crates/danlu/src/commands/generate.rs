@@ -80,8 +80,15 @@ pub fn run(args: &Args) -> Result<()> {
     };
     ensure!(args.answers > 0, "-n 0 asks for no answer");
     let opened = using::open(&args.model.model)?;
+    let encode = |text| {
+        let (ids, _) = danlu::heldout::encode(&text, &opened.tokenizer)?;
+        Ok(Prompt { text, ids })
+    };
+    let prompts = prompts.into_iter().map(encode).collect::<Result<Vec<_>>>()?;
+    let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or_default();
     let slots = args.slots.unwrap_or_else(|| SLOTS_MAX.min(prompts.len() * args.answers as usize));
-    let mut engine = args.engine.engine(&opened, slots)?;
+    let needed = longest.saturating_add(args.ending.max_new_tokens);
+    let mut engine = args.engine.engine(&opened, slots, needed)?;
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancel);
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
@@ -101,37 +108,42 @@ struct Task<'a> {
     cancel: &'a AtomicBool,
 }
 
+/// A text to continue.
+struct Prompt {
+    text: String,
+    ids: Vec<u32>,
+}
+
 /// An answer to one of the prompts.
 struct Asked<'a> {
-    prompt: usize,
+    prompt: &'a Prompt,
     number: u32,
     answer: Answer<'a>,
 }
 
-impl Task<'_> {
-    fn request(&self, prompt: &str, answer: u32) -> Result<Request> {
+impl<'a> Task<'a> {
+    fn request(&self, prompt: &Prompt, answer: u32) -> Request {
         let Args { sampling, ending, logprobs, .. } = self.args;
         let Opened { tokenizer, generation, .. } = self.opened;
-        let (ids, _) = danlu::heldout::encode(prompt, tokenizer)?;
         let sampling = sampling.sampling(generation, tokenizer, sampling.seed);
-        Ok(Request {
-            ids,
+        Request {
+            ids: prompt.ids.clone(),
             sampling: Sampling { answer, ..sampling },
             limits: Limits { max_new_tokens: ending.max_new_tokens },
             stop_ids: tokenizer.stop_ids(),
             log_probs: *logprobs,
-        })
+        }
     }
 
-    fn answer(&self) -> Answer<'_> {
+    fn answer(&self) -> Answer<'a> {
         Answer::new(&self.opened.tokenizer, &self.args.ending.stop)
     }
 
     /// Prompt and answer as text, while it is written.
-    fn stream(&self, engine: &mut Engine, prompt: &str) -> Result<()> {
-        let request = self.request(prompt, 0)?;
+    fn stream(&self, engine: &mut Engine, prompt: &Prompt) -> Result<()> {
+        let request = self.request(prompt, 0);
         let (mut generation, mut answer) = (engine.start(&request, self.cancel)?, self.answer());
-        output::text(&output::printable(prompt))?;
+        output::text(&output::printable(&prompt.text))?;
         while !answer.stopped()
             && let Some(token) = generation.next()
         {
@@ -141,47 +153,58 @@ impl Task<'_> {
         output::line(&output::printable(&answer.end(reason)))
     }
 
-    /// All answers as JSON, in the order of the prompts.
-    fn answer_all(&self, engine: &mut Engine, prompts: &[String]) -> Result<()> {
-        let mut asked: BTreeMap<RequestId, Asked<'_>> = BTreeMap::new();
-        for (prompt, text) in prompts.iter().enumerate() {
+    /// All answers as JSON, in the order of the prompts, each as soon as those before it are there.
+    fn answer_all(&self, engine: &mut Engine, prompts: &'a [Prompt]) -> Result<()> {
+        let mut asked: BTreeMap<RequestId, Asked<'a>> = BTreeMap::new();
+        for (prompt, place) in prompts.iter().zip(1..) {
             for number in 0..self.args.answers {
-                let request = self.request(text, number)?;
-                let id =
-                    engine.submit(request).with_context(|| format!("prompt {}", prompt + 1))?;
+                let id = engine.submit(self.request(prompt, number));
+                let id = id.with_context(|| format!("prompt {place}"))?;
                 asked.insert(id, Asked { prompt, number, answer: self.answer() });
             }
         }
-        while !engine.is_idle() && !self.cancel.load(Ordering::Relaxed) {
-            for Event { request, output } in engine.step()? {
-                let Some(Asked { answer, .. }) = asked.get_mut(&request) else { continue };
-                match output {
-                    // What was guessed rightly may go beyond a stop string.
-                    Output::Token(_) if answer.stopped() => {}
-                    Output::Token(token) => {
-                        answer.push(&token)?;
-                        if answer.stopped() {
-                            engine.cancel(request);
-                            answer.end(FinishReason::Cancelled);
-                        }
-                    }
-                    Output::End(_) if answer.ended() => {}
-                    Output::End(reason) => _ = answer.end(reason),
-                    Output::Failed(error) => return Err(error.into()),
+        while let Some(first) = asked.first_entry() {
+            if self.cancel.load(Ordering::Relaxed) {
+                for Asked { answer, .. } in asked.values_mut().filter(|it| !it.answer.ended()) {
+                    answer.end(FinishReason::Cancelled);
                 }
+            } else if !first.get().answer.ended() {
+                self.step(engine, &mut asked)?;
+                continue;
             }
-        }
-        for Asked { prompt, number, mut answer } in asked.into_values() {
-            if !answer.ended() {
-                answer.end(FinishReason::Cancelled);
+            if let Some((_, done)) = asked.pop_first() {
+                self.show(&done)?;
             }
-            let mut question = vec![("prompt", Value::from(prompts[prompt].as_str()))];
-            if self.args.answers > 1 {
-                question.push(("answer", number.into()));
-            }
-            output::json(&answer.json(&question))?;
         }
         Ok(())
+    }
+
+    fn step(&self, engine: &mut Engine, asked: &mut BTreeMap<RequestId, Asked<'a>>) -> Result<()> {
+        for Event { request, output } in engine.step()? {
+            // What was guessed rightly may go beyond a stop string.
+            let Some(Asked { answer, .. }) = asked.get_mut(&request) else { continue };
+            match output {
+                _ if answer.ended() => {}
+                Output::Token(token) => {
+                    answer.push(&token)?;
+                    if answer.stopped() {
+                        engine.cancel(request);
+                        answer.end(FinishReason::Cancelled);
+                    }
+                }
+                Output::End(reason) => _ = answer.end(reason),
+                Output::Failed(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self, done: &Asked<'_>) -> Result<()> {
+        let mut question = vec![("prompt", Value::from(done.prompt.text.as_str()))];
+        if self.args.answers > 1 {
+            question.push(("answer", done.number.into()));
+        }
+        output::json(&done.answer.json(&question))
     }
 }
 

@@ -23,8 +23,8 @@ pub struct ModelArgs {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Speed and memory")]
 pub struct EngineArgs {
-    /// Tokens that prompt and answer may have together; memory for them is reserved [default: all
-    /// the model's context]
+    /// Tokens that prompt and answer may have together, for which memory is reserved [default: as
+    /// many as can be needed, in a chat the model's context up to 8192]
     #[arg(long, value_name = "TOKENS")]
     context: Option<usize>,
     /// How keys and values of earlier tokens are kept
@@ -68,11 +68,11 @@ impl KvType {
 }
 
 impl EngineArgs {
-    /// An engine that answers so many requests at once.
-    pub fn engine(&self, opened: &Opened, slots: usize) -> Result<Engine> {
+    /// An engine that answers so many requests at once, each of `needed` tokens at most.
+    pub fn engine(&self, opened: &Opened, slots: usize, needed: usize) -> Result<Engine> {
         let usual = EngineOptions::for_model(opened.model.as_ref());
         let kv_format = self.kv_type.format();
-        let context_len = self.context.unwrap_or(usual.context_len);
+        let context_len = self.context.unwrap_or(needed.min(usual.context_len));
         let options = EngineOptions { slots, context_len, kv_format: Some(kv_format), ..usual };
         let mut engine = Engine::new(Arc::clone(&opened.model), options)?;
         let most = self.guess_max;

@@ -54,6 +54,20 @@ fn temperature_zero_takes_the_most_likely_and_of_equals_the_smaller_id() {
 }
 
 #[test]
+fn the_quick_way_at_temperature_zero_chooses_as_the_steps_do() {
+    for len in [1, 15, 16, 17, 100, 5000] {
+        for round in 0..20 {
+            // Few values, so that the largest is there several times.
+            let value = |i: u64| (Philox::new(round, len).normal(i) * 2.0).round() as f32 + 9.0;
+            let logits: Vec<f32> = (0..len).map(value).collect();
+            let by_steps = Sampling { repetition_penalty: Some(1.0), ..Sampling::greedy() };
+            let expected = answer(&logits, &by_steps, &[], 1);
+            assert_eq!(answer(&logits, &Sampling::greedy(), &[], 1), expected);
+        }
+    }
+}
+
+#[test]
 fn top_k_leaves_the_k_most_likely() {
     for (k, expected) in
         [(1, &[3][..]), (2, &[3, 1]), (3, &[3, 1, 4]), (99, &[3, 1, 4, 7, 0, 5, 2, 6])]

@@ -6,15 +6,15 @@
 
 use std::ops::Range;
 
+use danlu_kernels::Buffer;
 use danlu_kernels::cpu::attention::{self as kernel, CachedRows, Rows, RowsMut};
 use danlu_kernels::quant::BlockFormat;
-use danlu_kernels::{Buffer, Element};
 
 pub use kernel::CachedSequence;
 
 use super::attention::{AttentionSpec, precision_of};
 use crate::autograd::refuse_recording;
-use crate::{Device, Error, Result, Tensor, with_elements};
+use crate::{Device, Error, Result, Storage, Tensor, with_elements};
 
 const OP: &str = "attention_cached";
 
@@ -78,14 +78,18 @@ impl KvRows {
             let expected = format!("rows {from:?} to write to row {start} of {}", self.rows);
             return Err(x.shape_error(OP, "x", expected));
         }
-        let Device::Cpu(cpu) = &self.device;
-        let mut numbers = cpu.arena.buffer::<f32>(from.len() * width);
-        with_elements!(x.storage(), |x| {
-            let x = &x[from.start * width..from.end * width];
-            numbers.iter_mut().zip(x).for_each(|(to, x)| *to = x.to_f32());
-        });
         let bytes = &mut self.bytes[start * row_bytes..][..from.len() * row_bytes];
-        self.format.quantize(&numbers, None, bytes).map_err(|error| Error::Value {
+        let part = from.start * width..from.end * width;
+        let written = match x.storage() {
+            Storage::F32(x) => self.format.quantize(&x[part], None, bytes),
+            Storage::Bf16(x) => {
+                let Device::Cpu(cpu) = &self.device;
+                let mut numbers = cpu.arena.buffer::<f32>(part.len());
+                numbers.iter_mut().zip(&x[part]).for_each(|(to, x)| *to = x.to_f32());
+                self.format.quantize(&numbers, None, bytes)
+            }
+        };
+        written.map_err(|error| Error::Value {
             op: OP,
             message: format!("a key or value cannot be kept: {error}; choose F32 for the cache"),
         })
