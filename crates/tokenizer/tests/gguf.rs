@@ -57,8 +57,8 @@ fn ways_to_cut_text_that_have_a_name_get_it_and_others_are_described() {
     };
     let steps = |steps: &[Value]| json!({ "type": "Sequence", "pretokenizers": steps });
     let digits = json!({ "type": "Digits", "individual_digits": true });
-    let llama3 = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\
-                  \\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    let llama3 = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\
+                  \\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
     let qwen2 = llama3.replace("{1,3}", "");
     assert_survives(&cutting(bytes(true), false), "gpt2", "gpt-2");
     assert_survives(&cutting(steps(&[digits, bytes(true)]), false), "gpt2", "smollm");

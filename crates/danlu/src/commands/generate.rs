@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     ensure!(args.answers > 0, "-n 0 asks for no answer");
     let opened = using::open(&args.model.model)?;
-    let encode = |text| {
+    let encode = |text: String| {
         let (ids, _) = danlu::heldout::encode(&text, &opened.tokenizer)?;
         Ok(Prompt { text, ids })
     };
