@@ -47,6 +47,8 @@ pub const FAMILY: Family = Family {
 fn build(json: &ConfigJson, options: &BuildOptions) -> Result<Box<dyn CausalLm>> {
     let keys = qwen3::keys(&json.with_defaults(json!({
         "num_key_value_heads": 4,
+        // Under its old name where files are older than version 5 of the reference library.
+        "num_local_experts": json.get_or("num_experts", 128)?,
         "norm_topk_prob": false,
         "num_experts_per_tok": 8,
         "moe_intermediate_size": 768,
