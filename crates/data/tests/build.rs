@@ -293,5 +293,8 @@ fn what_a_recipe_states_of_a_file_travels_with_its_documents_unless_they_say_oth
 fn a_source_with_an_unknown_key_says_what_a_source_is() {
     let value = json!({ "text": [{ "path": "a.txt", "license": "MIT" }] });
     let message = serde_json::from_value::<DataConfig>(value).unwrap_err().to_string();
-    assert!(message.contains("{ path = .., licence = .., origin = .. }"), "{message}");
+    assert!(
+        message.contains("{ path = .., licence = .., origin = .., text_field = .. }"),
+        "{message}"
+    );
 }
