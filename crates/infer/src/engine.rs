@@ -7,10 +7,10 @@
 //!
 //! - The cache has a fixed number of slots, reserved once. A request waits for a free one, joins
 //!   the others at any step, and leaves its slot when it ends.
-//! - A prompt that begins as one before did goes on from there: see [`slots`].
+//! - A prompt that begins as one before did goes on from there: see `slots`.
 //! - Prompts are computed in chunks between the tokens of the others, so that nobody waits for long
 //!   and memory is bounded.
-//! - Tokens may be guessed ahead and computed together: see [`speculation`]. A guess is kept only
+//! - Tokens may be guessed ahead and computed together: see `speculation`. A guess is kept only
 //!   if it is what would have been chosen without it.
 //! - Every row of a pass is computed as if it were alone, and a token is chosen by a number that
 //!   depends on the seed and the token's place in the answer. So an answer is a function of the
