@@ -82,7 +82,7 @@ impl Dtype {
         DTYPES[self as usize].2
     }
 
-    /// Whether its elements are real floats, those that [`Dtype::read_f32`] converts.
+    /// Whether its elements are real floats, which can be converted to f32.
     #[must_use]
     pub fn is_float(self) -> bool {
         (Self::F64..=Self::F8E8M0).contains(&self)

@@ -67,7 +67,7 @@ pub(crate) fn tanh<L: Level>(x: f32) -> f32 {
     let (size, square) = (x.abs(), x * x);
     let near = polynomial::<L, 5>(
         square,
-        [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1],
+        [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1],
     );
     let far = (1.0 - 2.0 / (1.0 + exp::<L>(2.0 * size))).copysign(x);
     if size < BORDER { L::mul_add(near * square, x, x) } else { far }

@@ -155,7 +155,7 @@ impl QuantMatrix {
         Self { rows: rows.len(), range, ..self.clone() }
     }
 
-    /// Writes the numbers of row `index` to `out` [cols].
+    /// Writes the numbers of row `index` to `out` `[cols]`.
     ///
     /// # Panics
     /// When there is no such row or `out` has another length.

@@ -1,17 +1,17 @@
 //! Products with quantised weights: `out = x W^T`, W [N, K] rows of blocks as they lie in a file.
 //!
-//! **Method.** Rows of x become signed bytes with a scale for each 32 ([`activations`]). Weights
-//! are unpacked on the way, sixteen rows at a time ([`words`]), by the few lines that each format
-//! has in [`formats`], to one of five kinds of blocks: 32 unsigned bytes, a scale (or one for each
-//! half), and perhaps a minimum. [`multiply`] multiplies them. For up to four rows of x
-//! ([`kernel::Stream`]) blocks never leave the registers, so W is read at the speed of memory; for
+//! **Method.** Rows of x become signed bytes with a scale for each 32 (`activations`). Weights
+//! are unpacked on the way, sixteen rows at a time (`words`), by the few lines that each format
+//! has in `formats`, to one of five kinds of blocks: 32 unsigned bytes, a scale (or one for each
+//! half), and perhaps a minimum. `multiply` multiplies them. For up to four rows of x
+//! (`kernel::Stream`) blocks never leave the registers, so W is read at the speed of memory; for
 //! more they are stored in a tile of 32 columns by 256 numbers of depth, which stays in L1 while up
-//! to 512 rows are multiplied by it ([`tasks`]). There is no second copy of the weights, packed or
+//! to 512 rows are multiplied by it (`tasks`). There is no second copy of the weights, packed or
 //! not.
 //!
 //! **Precision.** Products of a block are integers, added exactly; each block's sum is scaled in
 //! f32, blocks are added in order. The only loss is the rounding of x, half a scale at most.
-//! Formats of plain numbers go through the dense product ([`plain`]).
+//! Formats of plain numbers go through the dense product (`plain`).
 //!
 //! **Determinism.** The order of additions depends on K only. An output has the same bits for any
 //! number of threads, alone or among other rows, and at every instruction level.
