@@ -45,14 +45,23 @@ impl Heldout {
     }
 }
 
-/// A text as a document is scored: after the token that every document begins with, and its bytes.
+/// A text as a document is scored: after what every document begins with, and the bytes of what can
+/// be scored. Documents begin with what the vocabulary puts before a text, or, where one token is
+/// both beginning and end, with that token: it stood between the documents of the training. Else
+/// nothing stands before the first token, which cannot be scored then.
 ///
 /// # Errors
 /// When the text cannot be encoded.
 pub fn encode(text: &str, tokenizer: &Tokenizer) -> Result<(Vec<u32>, u64)> {
-    let mut ids: Vec<u32> = tokenizer.bos().into_iter().collect();
-    ids.extend(tokenizer.encode(text)?);
-    Ok((ids, text.len() as u64))
+    let mut ids = tokenizer.text_start().to_vec();
+    if ids.is_empty() && tokenizer.bos() == tokenizer.eos() {
+        ids.extend(tokenizer.bos());
+    }
+    let text_ids = tokenizer.encode(text)?;
+    let unscored = text_ids.first().filter(|_| ids.is_empty());
+    let unscored = unscored.and_then(|id| tokenizer.token_bytes(*id)).map_or(0, <[u8]>::len);
+    ids.extend(text_ids);
+    Ok((ids, text.len().saturating_sub(unscored) as u64))
 }
 
 /// Whether most letters of a text are Chinese.

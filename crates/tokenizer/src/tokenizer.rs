@@ -55,6 +55,25 @@ struct Inner {
     written: OnceLock<(Vec<u8>, String)>,
 }
 
+/// Refuses steps whose JSON is broken: the library would panic on them.
+fn check_steps(json: &[u8]) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Steps {
+        #[serde(rename = "normalizer")]
+        _normalizer: Option<serde_json::Value>,
+        #[serde(rename = "pre_tokenizer")]
+        _pre_tokenizer: Option<serde_json::Value>,
+        #[serde(rename = "post_processor")]
+        _post_processor: Option<serde_json::Value>,
+        #[serde(rename = "decoder")]
+        _decoder: Option<serde_json::Value>,
+    }
+    match serde_json::from_slice::<Steps>(json) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::NotATokenizer(error.to_string())),
+    }
+}
+
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "Tokenizer({} tokens, {})", self.vocab_size(), self.encoder())
@@ -80,6 +99,7 @@ impl Tokenizer {
             return Err(Error::NotATokenizer(found));
         }
         let scanned = scan(json)?;
+        check_steps(json)?;
         let pipeline: Pipeline = serde_json::from_slice(json)
             .map_err(|error| Error::NotATokenizer(error.to_string()))?;
         expect_ids(&pipeline, scanned.added.iter().map(|(token, id)| (token.as_str(), *id)))?;

@@ -289,6 +289,16 @@ fn mutated(bytes: &[u8], changes: &[(usize, u8)], length: usize) -> Vec<u8> {
     changed
 }
 
+#[test]
+fn a_step_that_is_not_utf8_is_an_error() {
+    let mut json = std::fs::read(golden("tokenizer.json")).unwrap();
+    let place = json.windows(9).position(|part| part == b"\"decoder\"").unwrap();
+    let value = place + json[place..].windows(6).position(|part| part == b"\"type\"").unwrap();
+    json[value + 2] = 0x80;
+    let error = Tokenizer::from_json(&json).unwrap_err().to_string();
+    assert!(error.contains("line"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
