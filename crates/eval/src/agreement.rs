@@ -57,9 +57,9 @@ impl Tolerance {
         match bits {
             16.0.. => Self { kl_mean: 0.001, top1: 0.97, perplexity_ratio: 1.005 },
             8.0.. => Self { kl_mean: 0.02, top1: 0.92, perplexity_ratio: 1.02 },
-            6.0.. => Self { kl_mean: 0.06, top1: 0.88, perplexity_ratio: 1.06 },
-            5.0.. => Self { kl_mean: 0.15, top1: 0.80, perplexity_ratio: 1.12 },
-            4.0.. => Self { kl_mean: 0.35, top1: 0.70, perplexity_ratio: 1.3 },
+            6.0.. => Self { kl_mean: 0.04, top1: 0.90, perplexity_ratio: 1.04 },
+            5.0.. => Self { kl_mean: 0.08, top1: 0.86, perplexity_ratio: 1.08 },
+            4.0.. => Self { kl_mean: 0.25, top1: 0.78, perplexity_ratio: 1.25 },
             3.0.. => Self { kl_mean: 0.7, top1: 0.62, perplexity_ratio: 1.8 },
             _ => Self { kl_mean: 1.5, top1: 0.45, perplexity_ratio: 4.0 },
         }
