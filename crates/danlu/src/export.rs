@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use danlu_eval::{Agreement, Tolerance};
 use danlu_formats::gguf::{Metadata, Mix, Value};
-use danlu_formats::{Gguf, TensorEntry, Weights};
+use danlu_formats::{TensorEntry, Weights};
 use danlu_kernels::quant::BlockFormat;
 use danlu_models::gguf::{Constants, Export, Importance, describe};
 use danlu_models::{
@@ -278,11 +278,4 @@ fn summary(entries: &[TensorEntry], formats: &[BlockFormat]) -> Summary {
         bytes += TensorEntry { element: format.into(), ..entry.clone() }.size_bytes();
     }
     (types, bytes)
-}
-
-/// Whether a path names a GGUF.
-#[must_use]
-pub fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gguf")
-        || (path.is_file() && Gguf::open(path).is_ok())
 }

@@ -26,7 +26,7 @@ pub struct ExportArgs {
     /// Largest mean divergence from the source, in nats [default: by the bits of a weight]
     #[arg(long)]
     max_divergence: Option<f64>,
-    /// Do not compare with the source; the file says so
+    /// Do not compare with the source; a GGUF says so in `danlu.verified`
     #[arg(long, conflicts_with_all = ["text", "max_divergence"])]
     no_verify: bool,
     /// Print one JSON object
