@@ -20,6 +20,8 @@ Each folder holds a small random model exactly as `save_pretrained` writes it (`
     final.NAME                          NAME after the ten optimiser steps (LLaMA and GPT-2)
 `golden.json`
     loss                                mean cross entropy over the targets that are not -100
+    bf16_gradient_cosine                how far the reference's gradients under bf16 autocast point
+                                        the way of its f32 gradients
     optimizer                           the settings and rules of the ten steps
     step_losses, step_gradient_norms    ten each: the loss before the step, the norm before clipping
                                         (LLaMA and GPT-2)
@@ -219,6 +221,20 @@ def check_packing(model, batch, logits):
             assert difference < 1e-4, (row, segment, difference)
 
 
+def gradients(model, batch, bf16):
+    """All gradients as one vector; with bf16, products of matrices are rounded to it."""
+    model.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        loss_of(model, batch).backward()
+    return torch.cat([parameter.grad.flatten().double() for parameter in model.parameters()])
+
+
+def bf16_gradient_cosine(model, batch):
+    exact, rounded = (gradients(model, batch, bf16) for bf16 in (False, True))
+    model.zero_grad(set_to_none=True)
+    return F.cosine_similarity(exact, rounded, dim=0).item()
+
+
 def train(model, batch):
     """Ten AdamW steps; their losses and gradient norms."""
     parameters = list(model.parameters())
@@ -252,6 +268,7 @@ def make(folder, build, seed, weights, lengths):
     arrays = dict(batch) | activations_and_logits(model, batch)
     if lengths is not None:
         check_packing(model, batch, arrays["logits"])
+    cosine = bf16_gradient_cosine(model, batch)
     loss = loss_of(model, batch)
     loss.backward()
     for name, parameter in model.named_parameters():
@@ -279,6 +296,7 @@ def make(folder, build, seed, weights, lengths):
         },
         "weights": weights or folder,
         "loss": loss.item(),
+        "bf16_gradient_cosine": cosine,
     } | trained
     (out / "golden.json").write_text(json.dumps(scalars, indent=2) + "\n")
     size = sum(file.stat().st_size for file in out.iterdir())

@@ -175,8 +175,10 @@ fn bf16_stays_close_to_f32() {
         };
         let cosine =
             dot(&gradient, &other) / (dot(&gradient, &gradient) * dot(&other, &other)).sqrt();
-        // What is lost in each block adds up.
-        let limit = 1.0 - 0.0025 * model(name).shape().num_layers as f64;
+        // A token near a tie of two experts may go to the other one: that is most of what the 0.995
+        // leaves room for. gemma3 amplifies rounding (norms after each of six blocks): there the
+        // reference's own gradients under bf16 autocast say how much.
+        let limit = (1.0 - 2.0 * (1.0 - golden.bf16_gradient_cosine())).min(0.995);
         assert!(cosine > limit, "{name}: gradients point {cosine} the same way");
     }
 }

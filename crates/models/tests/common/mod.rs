@@ -90,6 +90,11 @@ impl Golden {
         self.scalars["loss"].as_f64().unwrap() as f32
     }
 
+    /// How far the reference's bf16 gradients point the way of its f32 gradients.
+    pub fn bf16_gradient_cosine(&self) -> f64 {
+        self.scalars["bf16_gradient_cosine"].as_f64().unwrap()
+    }
+
     /// What makes the sum of losses their mean.
     pub fn scale(&self) -> f32 {
         1.0 / self.targets.iter().filter(|&&t| t != -100).count() as f32
