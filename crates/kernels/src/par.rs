@@ -32,12 +32,17 @@ unsafe impl Send for Job {}
 struct Shared {
     job: Mutex<Option<Job>>,
     wake: Condvar,
+    /// Workers that sleep until `wake`; changed with `job` locked.
+    asleep: AtomicUsize,
     /// Number of jobs started so far; a worker runs each number once.
     epoch: AtomicUsize,
     /// The next task of every thread's own part of a job.
     next: Box<[Next]>,
     /// Workers that have begun with the job and not left it.
     busy: AtomicUsize,
+    /// Whether the caller sleeps until the last worker has left, and what wakes it.
+    caller_asleep: AtomicBool,
+    left: Condvar,
     panicked: AtomicBool,
     stop: AtomicBool,
 }
@@ -75,9 +80,12 @@ impl Pool {
         let shared = Arc::new(Shared {
             job: Mutex::new(None),
             wake: Condvar::new(),
+            asleep: AtomicUsize::new(0),
             epoch: AtomicUsize::new(0),
             next: (0..threads.max(1)).map(|_| Next(AtomicUsize::new(0))).collect(),
             busy: AtomicUsize::new(0),
+            caller_asleep: AtomicBool::new(false),
+            left: Condvar::new(),
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
@@ -114,16 +122,11 @@ impl Pool {
         for (thread, next) in self.shared.next.iter().enumerate() {
             next.0.store(self.shared.part(count, thread), Ordering::Relaxed);
         }
-        {
-            let mut slot = lock(&self.shared.job);
-            *slot = Some(job);
-            self.shared.epoch.fetch_add(1, Ordering::Release);
-        }
-        self.shared.wake.notify_all();
+        self.shared.start(Some(job));
         let result = catch_unwind(AssertUnwindSafe(|| take_tasks(&self.shared, job, 0)));
         // A worker that the system has not let run yet is not waited for: it finds the job closed.
         *lock(&self.shared.job) = None;
-        wait_until(|| self.shared.busy.load(Ordering::Acquire) == 0);
+        self.shared.wait_for_workers();
         if let Err(panic) = result {
             resume_unwind(panic);
         }
@@ -152,11 +155,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        {
-            let _slot = lock(&self.shared.job);
-            self.shared.epoch.fetch_add(1, Ordering::Release);
-        }
-        self.shared.wake.notify_all();
+        self.shared.start(None);
         for worker in self.workers.drain(..) {
             // A worker never panics: tasks are caught. Nothing is lost if one did.
             let _ = worker.join();
@@ -171,22 +170,19 @@ fn work(shared: &Shared, thread: usize) {
         if catch_unwind(AssertUnwindSafe(|| take_tasks(shared, job, thread))).is_err() {
             shared.panicked.store(true, Ordering::Relaxed);
         }
-        shared.busy.fetch_sub(1, Ordering::Release);
+        shared.leave();
     }
 }
 
 /// Waits for a job newer than `seen`; `None` when the pool is being dropped.
 fn next_job(shared: &Shared, seen: &mut usize) -> Option<Job> {
     loop {
-        for _ in 0..SPIN_ROUNDS {
-            if shared.epoch.load(Ordering::Acquire) != *seen {
-                break;
-            }
-            std::hint::spin_loop();
-        }
+        spin_until(|| shared.epoch.load(Ordering::Acquire) != *seen);
         let mut slot = lock(&shared.job);
         while shared.epoch.load(Ordering::Acquire) == *seen {
+            shared.asleep.fetch_add(1, Ordering::Relaxed);
             slot = shared.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            shared.asleep.fetch_sub(1, Ordering::Relaxed);
         }
         if shared.stop.load(Ordering::Acquire) {
             return None;
@@ -200,18 +196,15 @@ fn next_job(shared: &Shared, seen: &mut usize) -> Option<Job> {
     }
 }
 
-/// Waits for something that is about to happen; lets others run when it takes long, as on a machine
-/// with more work than cores.
-fn wait_until(done: impl Fn() -> bool) {
-    let mut rounds = 0_usize;
-    while !done() {
-        rounds += 1;
-        if rounds < SPIN_ROUNDS {
-            std::hint::spin_loop();
-        } else {
-            std::thread::yield_now();
+/// Waits a moment for something that is about to happen; false when it has not.
+fn spin_until(done: impl Fn() -> bool) -> bool {
+    for _ in 0..SPIN_ROUNDS {
+        if done() {
+            return true;
         }
+        std::hint::spin_loop();
     }
+    done()
 }
 
 /// Runs the tasks of this thread's own part, then what others have left of theirs.
@@ -234,6 +227,45 @@ fn take_tasks(shared: &Shared, job: Job, thread: usize) {
 }
 
 impl Shared {
+    /// Shows the workers a new job, and wakes those that sleep: the call into the system that this
+    /// takes is as long as a small job.
+    fn start(&self, job: Option<Job>) {
+        let mut slot = lock(&self.job);
+        *slot = job;
+        self.epoch.fetch_add(1, Ordering::Release);
+        let asleep = self.asleep.load(Ordering::Relaxed) > 0;
+        drop(slot);
+        if asleep {
+            self.wake.notify_all();
+        }
+    }
+
+    /// A worker has done all it can of a job.
+    fn leave(&self) {
+        // Either this sees that the caller sleeps, or the caller sees that nobody is busy.
+        if self.busy.fetch_sub(1, Ordering::SeqCst) == 1
+            && self.caller_asleep.load(Ordering::SeqCst)
+        {
+            drop(lock(&self.job));
+            self.left.notify_one();
+        }
+    }
+
+    /// Waits until every worker has left the job. On a machine with more work than cores a worker
+    /// may have lost its core: then sleeping gets this thread back sooner than asking again and
+    /// again, which the system takes as leave to let others run.
+    fn wait_for_workers(&self) {
+        if spin_until(|| self.busy.load(Ordering::Acquire) == 0) {
+            return;
+        }
+        let mut slot = lock(&self.job);
+        self.caller_asleep.store(true, Ordering::SeqCst);
+        while self.busy.load(Ordering::SeqCst) != 0 {
+            slot = self.left.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.caller_asleep.store(false, Ordering::SeqCst);
+    }
+
     /// The first task of a thread's own part of `count` tasks.
     fn part(&self, count: usize, thread: usize) -> usize {
         count * thread / self.next.len()
