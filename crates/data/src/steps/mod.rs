@@ -5,12 +5,20 @@
 //! `steps = ["nfc", { name = "length", min_chars = 200 }]`. A [`Cleaner`] reads the settings and
 //! the files they name once; after that a step is a pure function of a document.
 
+mod bad_words;
+mod c4;
+mod c4_paragraphs;
 mod control;
 mod draft;
+mod fineweb;
+mod gopher_quality;
+mod gopher_repetition;
 mod length;
+mod lines;
 mod nfc;
 mod setup;
 mod whitespace;
+mod words;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -109,7 +117,18 @@ pub enum Verdict {
 }
 
 /// All steps, those of [`DEFAULT_STEPS`] first.
-pub const STEPS: &[Step] = &[nfc::STEP, control::STEP, whitespace::STEP, length::STEP];
+pub const STEPS: &[Step] = &[
+    nfc::STEP,
+    control::STEP,
+    whitespace::STEP,
+    length::STEP,
+    gopher_repetition::STEP,
+    gopher_quality::STEP,
+    c4::STEP,
+    c4_paragraphs::STEP,
+    bad_words::STEP,
+    fineweb::STEP,
+];
 
 /// The steps of a recipe that names none, in their order.
 pub const DEFAULT_STEPS: &[&str] = &["nfc", "control", "whitespace", "length"];
