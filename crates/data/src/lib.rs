@@ -36,7 +36,7 @@ pub mod steps;
 
 pub use batch::{Batch, IGNORE, Rows};
 pub use config::DataConfig;
-pub use dedup::{Compatible, Keep, MinHash, NearDuplicates, simplify, spacy_words_of, words_of};
+pub use dedup::{Compatible, Keep, MinHash, NearDuplicates, simplify, words_of};
 pub use document::{Dialogue, Document, Meta, read_dialogues, read_documents};
 pub use error::{Error, Result};
 pub use loader::{Cursor, Estimate, Loader, Mode};

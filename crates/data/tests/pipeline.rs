@@ -11,6 +11,7 @@ use danlu_data::{
     CLEAN_FILE, DROPPED_FILE, DataConfig, Error, HELDOUT_FILE, REPORT_FILE, build, read_documents,
     simplify, words_of,
 };
+use proptest::prelude::*;
 use serde_json::json;
 
 /// A text of `count` pseudo-random words, those at a multiple of `changed` others.
@@ -104,7 +105,7 @@ fn an_unfinished_part_is_made_again_and_other_inputs_begin_anew() {
     fs::create_dir_all(&out).unwrap();
     let stop = build(&config(2, "1 GiB"), here.path(), &out, &mut |_| false);
     assert!(matches!(stop, Err(Error::Stopped)));
-    fs::write(out.join("work/part-00001.entries"), "half of a p").unwrap();
+    fs::write(out.join("work/part-00000.receipt.json"), "half of a p").unwrap();
     fs::write(here.path().join("texts.jsonl"), corpus().replace("d299", "new")).unwrap();
     build(&config(2, "1 GiB"), here.path(), &out, &mut |_| true).unwrap();
     let all = [CLEAN_FILE, HELDOUT_FILE, DROPPED_FILE].map(|n| out.join(n));
@@ -138,4 +139,95 @@ fn planted_near_duplicates_are_found_and_nothing_else_is() {
     assert!(
         report.largest_clusters.iter().all(|cluster| cluster.size as usize == cluster.ids.len())
     );
+}
+
+/// Copies the files of a folder and those of the folders in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, target) = (entry.unwrap(), to.to_owned());
+        let target = target.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn more_documents_than_a_part_may_hold_under_the_cap_change_no_byte() {
+    let here = tempfile::tempdir().unwrap();
+    let line = |n: u64| json!({ "id": n.to_string(), "text": text(n % 9000, 6, 0, n % 4 < 2) });
+    let lines: String = (0..14_000).map(|n| line(n).to_string() + "\n").collect();
+    fs::write(here.path().join("texts.jsonl"), lines).unwrap();
+    let [mut small, mut large] = [config(2, "32 MiB"), config(2, "1 GiB")];
+    (small.shard_bytes, large.shard_bytes) = (1 << 30, 1 << 30);
+    let (mut parts, mut made) = (0, Vec::new());
+    for config in [small, large] {
+        let out = here.path().join(config.memory.to_string());
+        fs::create_dir_all(&out).unwrap();
+        build(&config, here.path(), &out, &mut |_| {
+            parts += usize::from(out.join("work/part-00000.receipt.json").exists());
+            true
+        })
+        .unwrap();
+        made.push((parts > 0, outputs(&out)));
+        parts = 0;
+    }
+    assert_eq!((made[0].0, made[1].0), (true, false), "the cap makes parts smaller");
+    assert!(made[0].1 == made[1].1, "the cap changed the output");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    /// For any corpus: what workers, cap, size of a part and a kill after any batch have in common.
+    #[test]
+    fn the_bytes_depend_on_the_corpus_only(
+        documents in proptest::collection::vec((0_u64..40, 1_u64..60, 0_u64..9), 1..150),
+        killed_at in 0_usize..4,
+        keep in prop_oneof![Just("first"), Just("longest")],
+    ) {
+        let here = tempfile::tempdir().unwrap();
+        let line = |(n, &(seed, words, changed)): (usize, &(u64, u64, u64))| {
+            // Ids repeat too, and some lines are broken.
+            let id = format!("d{}", n as u64 % (140 + seed));
+            let text = text(seed, words, changed * 10, seed % 2 == 0);
+            let record = json!({ "id": id, "text": text, "meta": { "long": "x".repeat(900) } });
+            if changed == 8 { "{".to_owned() } else { record.to_string() }
+        };
+        let lines: Vec<String> = documents.iter().enumerate().map(line).collect();
+        fs::write(here.path().join("texts.jsonl"), lines.join("\n")).unwrap();
+        let run = |name: &str, workers: usize, memory: &str, shard: u64| {
+            let mut config = config(workers, memory);
+            config.shard_bytes = shard;
+            let near = json!({ "buckets": 5, "hashes_per_bucket": 2, "ngram": 2, "keep": keep });
+            config.near_duplicates = Some(serde_json::from_value(near).unwrap());
+            let (out, snapshot) = (here.path().join(name), here.path().join("snapshot"));
+            fs::create_dir_all(&out).unwrap();
+            let mut batches = 0;
+            let built = build(&config, here.path(), &out, &mut |_| {
+                batches += 1;
+                if batches == killed_at && name == "killed" {
+                    // All that a kill leaves.
+                    copy(&out, &snapshot);
+                }
+                true
+            });
+            (built.map(drop).map_err(|error| error.to_string()), out)
+        };
+        const FILES: [&str; 4] = [CLEAN_FILE, HELDOUT_FILE, DROPPED_FILE, REPORT_FILE];
+        let outputs = |out: &Path| FILES.map(|name| fs::read(out.join(name)).ok());
+        let (expected, out) = run("reference", 1, "1 GiB", 1 << 30);
+        let expected = (expected, outputs(&out));
+        for (name, workers, memory, shard) in [
+            ("two", 2, "32 MiB", 1 << 30),
+            ("killed", 4, "1 GiB", 1 << 16),
+            ("snapshot", 2, "64 MiB", 1 << 16),
+        ] {
+            let (found, out) = run(name, workers, memory, shard);
+            prop_assert!((found, outputs(&out)) == expected, "{}", name);
+        }
+    }
 }

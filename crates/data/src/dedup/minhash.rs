@@ -31,6 +31,9 @@ impl MinHash {
     /// The signature of a text's words: one value for each function; `None` where there are fewer
     /// words than make an n-gram.
     pub fn signature(&self, words: &[&str]) -> Option<Vec<u64>> {
+        if words.len() < self.ngram {
+            return None;
+        }
         let joined = words.join(" ");
         let mut starts = Vec::with_capacity(words.len() + 1);
         let mut at = 0;
@@ -39,26 +42,30 @@ impl MinHash {
             at += word.len() + 1;
         }
         starts.push(at);
-        if words.len() < self.ngram {
-            return None;
-        }
-        let mut least = vec![u64::MAX; self.factors.len()];
-        for window in starts.windows(self.ngram + 1) {
-            let gram = &joined.as_bytes()[window[0]..window[self.ngram] - 1];
-            self.lower(&mut least, XxHash64::oneshot(0, gram));
-        }
-        Some(least)
+        let hash = |window: &[usize]| {
+            XxHash64::oneshot(0, &joined.as_bytes()[window[0]..window[self.ngram] - 1])
+        };
+        let hashes: Vec<u64> = starts.windows(self.ngram + 1).map(hash).collect();
+        let functions = self.factors.iter().zip(&self.addends);
+        Some(functions.map(|(factor, addend)| least(*factor, *addend, &hashes)).collect())
     }
+}
 
-    /// Lowers each value of `least` to the function's value at `hash`.
-    fn lower(&self, least: &mut [u64], hash: u64) {
-        for ((least, factor), addend) in least.iter_mut().zip(&self.factors).zip(&self.addends) {
-            let sum = factor.wrapping_mul(hash).wrapping_add(*addend);
-            let folded = (sum & PRIME) + (sum >> 61);
-            let value = if folded >= PRIME { folded - PRIME } else { folded };
-            *least = value.min(*least);
+/// The least value of a function over `hashes`, of which there is one at least.
+///
+/// A sum `s` is `s mod 2^61` and at most 7 modulo the prime, so its value is above `least` where
+/// `(s + 8) mod 2^61 > least + 8`. Eight times that is a product and a sum that wrap at 2^64, and
+/// the division is left out for nearly all hashes.
+fn least(factor: u64, addend: u64, hashes: &[u64]) -> u64 {
+    let (factor_8, addend_8) = (factor << 3, (addend << 3).wrapping_add(8 << 3));
+    let (mut least, mut limit) = (PRIME, u64::MAX);
+    for hash in hashes {
+        if factor_8.wrapping_mul(*hash).wrapping_add(addend_8) <= limit {
+            least = least.min(factor.wrapping_mul(*hash).wrapping_add(addend) % PRIME);
+            limit = if least < PRIME - 8 { (least + 8) << 3 } else { u64::MAX };
         }
     }
+    least
 }
 
 /// MT19937 (Matsumoto and Nishimura 1998), from which NumPy's `RandomState` draws.
@@ -135,12 +142,31 @@ mod tests {
     #[test]
     fn values_are_remainders() {
         let hashes = MinHash::new(50, 1, 3);
-        for word in ["", "x", "道可道，非常道。"] {
-            let hash = XxHash64::oneshot(0, word.as_bytes());
+        for words in [vec![""], vec!["x"], "道 可 道 非 常 道 a b c d e f g h".split(' ').collect()]
+        {
+            let hashed = words.iter().map(|word| XxHash64::oneshot(0, word.as_bytes()));
+            let hashed: Vec<u64> = hashed.collect();
+            let value = |a: &u64, b: &u64, hash: u64| a.wrapping_mul(hash).wrapping_add(*b) % PRIME;
             let expected: Vec<u64> = (hashes.factors.iter().zip(&hashes.addends))
-                .map(|(a, b)| hash.wrapping_mul(*a).wrapping_add(*b) % PRIME)
+                .filter_map(|(a, b)| hashed.iter().map(|&hash| value(a, b, hash)).min())
                 .collect();
-            assert_eq!(hashes.signature(&[word]), Some(expected));
+            assert_eq!(hashes.signature(&words), Some(expected));
+        }
+    }
+
+    #[test]
+    fn sums_about_multiples_of_the_prime_are_reduced_like_others() {
+        let sums: Vec<u64> = (0..8_u64)
+            .flat_map(|times| {
+                let multiple = u128::from(times) * u128::from(PRIME);
+                let near = (0..40).filter_map(move |near| (multiple + 20).checked_sub(near));
+                near.filter_map(|sum| u64::try_from(sum).ok())
+            })
+            .collect();
+        for (at, first) in sums.iter().enumerate() {
+            for second in &sums[at..] {
+                assert_eq!(least(1, 0, &[*first, *second]), (first % PRIME).min(second % PRIME));
+            }
         }
     }
 

@@ -9,4 +9,4 @@ mod words;
 pub(crate) use clusters::Clusters;
 pub use minhash::MinHash;
 pub use settings::{Compatible, Keep, NearDuplicates};
-pub use words::{simplify, spacy_words_of, words_of};
+pub use words::{simplify, words_of};

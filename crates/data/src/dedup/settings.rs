@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
-use super::{MinHash, simplify, spacy_words_of, words_of};
+use super::{MinHash, simplify, words_of};
+use crate::steps::english_words;
 use crate::{Error, Result};
 
 /// Hash functions of a bucket in datatrove's defaults.
@@ -90,10 +91,15 @@ impl NearDuplicates {
     /// The signature of `text`; `None` where it has fewer words than an n-gram.
     pub fn signature(&self, minhash: &MinHash, text: &str) -> Option<Vec<u64>> {
         let simple = simplify(text);
-        minhash.signature(&match self.compatible {
-            Some(Compatible::Datatrove) => spacy_words_of(&simple),
-            None => words_of(&simple),
-        })
+        minhash.signature(&self.words_of(&simple))
+    }
+
+    /// The words of a text that [`simplify`] has made.
+    pub fn words_of<'a>(&self, simple: &'a str) -> Vec<&'a str> {
+        match self.compatible {
+            Some(Compatible::Datatrove) => english_words(simple),
+            None => words_of(simple),
+        }
     }
 
     /// Bytes of a key of [`NearDuplicates::keys`].

@@ -1,8 +1,5 @@
 //! Words for comparing texts: case, digits, punctuation, spacing and accents do not count.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use danlu_tokenizer::is_han;
 use unicode_normalization::UnicodeNormalization;
 
@@ -104,19 +101,6 @@ fn is_spacing_mark(character: char) -> bool {
     SPACING.iter().any(|&(first, last)| (first..=last).contains(&code))
 }
 
-/// Parts of the English words that spaCy 3.8 splits, joined by spaces, one word a line.
-static SPLIT_WORDS: LazyLock<HashMap<String, Vec<&'static str>>> = LazyLock::new(|| {
-    let lines = include_str!("split_words.txt").lines();
-    lines.map(|line| (line.replace(' ', ""), line.split(' ').collect())).collect()
-});
-
-/// Units that spaCy 3.8 splits from the number before them, where they are letters.
-const UNITS: &[&str] = &[
-    "km", "km\u{b2}", "km\u{b3}", "m", "m\u{b2}", "m\u{b3}", "dm", "dm\u{b2}", "dm\u{b3}", "cm",
-    "cm\u{b2}", "cm\u{b3}", "mm", "mm\u{b2}", "mm\u{b3}", "ha", "\u{b5}m", "nm", "yd", "in", "ft",
-    "kg", "g", "mg", "\u{b5}g", "t", "lb", "oz", "mph", "kmh", "mbar", "mb", "kb", "gb", "tb",
-];
-
 /// Words of a simplified text: what stands between spaces, and each Chinese character.
 pub fn words_of(simple: &str) -> Vec<&str> {
     let mut words = Vec::new();
@@ -134,25 +118,6 @@ pub fn words_of(simple: &str) -> Vec<&str> {
     words
 }
 
-/// Words of a simplified English text as spaCy 3.8 splits it: between spaces, contractions that
-/// lost their apostrophe in two, and units apart from their numbers.
-pub fn spacy_words_of(simple: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    for word in simple.split(' ').filter(|word| !word.is_empty()) {
-        if let Some(parts) = SPLIT_WORDS.get(word) {
-            words.extend(parts.iter().copied());
-            continue;
-        }
-        let number = word.rfind('0').map_or(0, |at| at + 1);
-        if number > 0 && UNITS.contains(&&word[number..]) {
-            words.extend([&word[..number], &word[number..]]);
-        } else {
-            words.push(word);
-        }
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,18 +126,5 @@ mod tests {
     fn chinese_words_are_characters() {
         assert_eq!(words_of("gpt模型 is 好x"), ["gpt", "模", "型", "is", "好", "x"]);
         assert_eq!(words_of(""), [""; 0]);
-    }
-
-    /// Made by datatrove 0.10.1: `SpaCyTokenizer("en").word_tokenize(simplify_text(text))`.
-    #[test]
-    fn english_words_are_those_of_the_reference() {
-        for (text, expected) in [
-            ("12 km, 3,5kg & 1.234.567", "0 km 0 kg 0 0"),
-            ("I cannot; dont gonna", "i can not do nt gon na"),
-            ("Caf\u{e9} \u{0967}\u{0968}-\u{661}", "cafe 0 0"),
-            ("a_b\tc\u{1f}d\u{85}e 1\u{66b}2", "a b c d e 0"),
-        ] {
-            assert_eq!(spacy_words_of(&simplify(text)).join(" "), expected, "{text}");
-        }
     }
 }

@@ -183,3 +183,8 @@ impl Cleaner {
         text.into_owned()
     }
 }
+
+/// The words of `text` as spaCy's blank English pipeline splits it, without white space.
+pub(crate) fn english_words(text: &str) -> Vec<&str> {
+    words::Language::En.words(text).iter().map(|span| words::slice(text, span)).collect()
+}
