@@ -114,6 +114,26 @@ fn an_unfinished_part_is_made_again_and_other_inputs_begin_anew() {
 }
 
 #[test]
+fn a_list_of_a_step_that_changes_begins_anew() {
+    let here = tempfile::tempdir().unwrap();
+    fs::write(here.path().join("texts.jsonl"), corpus()).unwrap();
+    let mut config = config(2, "1 GiB");
+    let steps = json!([{ "name": "bad_words", "file": "words.txt" }]);
+    config.steps = serde_json::from_value(steps).unwrap();
+    fs::write(here.path().join("words.txt"), "absent\n").unwrap();
+    let stopped = build(&config, here.path(), here.path(), &mut |_| false);
+    assert!(matches!(stopped, Err(Error::Stopped)));
+    let first = text(1, 1, 0, true);
+    fs::write(here.path().join("words.txt"), format!("absent too\n{}\n", first.trim())).unwrap();
+    let mut read = 0;
+    let report = build(&config, here.path(), here.path(), &mut |progress| {
+        read = progress.records;
+        true
+    });
+    assert_eq!((read, report.unwrap().records), (300, 300), "every record is judged again");
+}
+
+#[test]
 fn planted_near_duplicates_are_found_and_nothing_else_is() {
     let here = tempfile::tempdir().unwrap();
     fs::write(here.path().join("texts.jsonl"), corpus()).unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use danlu_data::steps::Cleaner;
 use danlu_data::{DROPPED_FILE, DataReport, Progress, REPORT_FILE, source_files};
 
 use super::stage::Inputs;
@@ -27,6 +28,9 @@ fn inputs(run: &Run) -> Result<Inputs> {
         for file in source_files(list, &run.recipe.folder)? {
             inputs = inputs.file(&file.path)?;
         }
+    }
+    for list in Cleaner::new(config, &run.recipe.folder)?.files() {
+        inputs = inputs.file(list)?;
     }
     Ok(inputs)
 }

@@ -20,7 +20,7 @@ mod reduce;
 mod sorted;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
@@ -88,7 +88,9 @@ fn build_in(
     watch: &mut Watch<'_>,
 ) -> Result<DataReport> {
     let mut quotes = Quotes::read(talks, cleaner, config)?;
-    let inputs = inputs_hash(config, [texts, talks].concat())?;
+    let files = [texts, talks].concat().into_iter().map(|file| (file.path, file.name));
+    let lists = cleaner.files().iter().map(|path| (path.clone(), "a step's".to_owned()));
+    let inputs = inputs_hash(config, files.chain(lists))?;
     let parts = Map::new(config, cleaner, texts, inputs, quotes.lines()).run(work, watch)?;
     let standings = Standings::find(config, &parts, work)?;
     let mut output = Output::create(config, out)?;
@@ -111,16 +113,19 @@ fn build_in(
 
 /// A hash of everything that decides what the parts hold: the settings, except those that only say
 /// how fast, and name, size and time of every file.
-fn inputs_hash(config: &DataConfig, files: Vec<SourceFile>) -> Result<String> {
+fn inputs_hash(
+    config: &DataConfig,
+    files: impl Iterator<Item = (PathBuf, String)>,
+) -> Result<String> {
     let same_result = DataConfig { workers: None, memory: MemorySize::default(), ..config.clone() };
     let mut hash = Sha256::new_with_prefix(env!("CARGO_PKG_VERSION"));
     hash.update(serde_json::to_vec(&same_result)?);
-    for file in files {
-        let unreadable = |source| Error::Read { path: file.path.clone(), source };
-        let metadata = fs::metadata(&file.path).map_err(unreadable)?;
+    for (path, name) in files {
+        let unreadable = |source| Error::Read { path: path.clone(), source };
+        let metadata = fs::metadata(&path).map_err(unreadable)?;
         let modified = metadata.modified().map_err(unreadable)?;
         let time = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        hash.update(format!("\n{}\n{}\n{time}", file.name, metadata.len()));
+        hash.update(format!("\n{name}\n{}\n{time}", metadata.len()));
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

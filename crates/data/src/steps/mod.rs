@@ -21,7 +21,7 @@ mod whitespace;
 mod words;
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use draft::Draft;
 pub use setup::{Setup, StepConfig};
@@ -136,6 +136,7 @@ pub const DEFAULT_STEPS: &[&str] = &["nfc", "control", "whitespace", "length"];
 /// The steps of a recipe, ready to run; threads share one.
 pub struct Cleaner {
     steps: Vec<(&'static str, Action)>,
+    files: Vec<PathBuf>,
 }
 
 impl Cleaner {
@@ -145,11 +146,20 @@ impl Cleaner {
     /// [`crate::Error::Config`] for an unknown step or setting, naming the nearest, for a value
     /// that cannot work, and for a file that cannot be used.
     pub fn new(config: &DataConfig, base: &Path) -> Result<Self> {
+        let mut files = Vec::new();
         let built = config.steps.iter().map(|entry| {
-            let step = entry.step()?;
-            Ok((step.name, (step.build)(&Setup::new(entry, config, base))?))
+            let (step, setup) = (entry.step()?, Setup::new(entry, config, base));
+            let action = (step.build)(&setup)?;
+            files.extend(setup.into_files());
+            Ok((step.name, action))
         });
-        Ok(Self { steps: built.collect::<Result<_>>()? })
+        let steps = built.collect::<Result<_>>()?;
+        Ok(Self { steps, files })
+    }
+
+    /// The files that settings name, such as lists of words.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Runs a document through the steps, up to the first that drops it.
