@@ -105,11 +105,15 @@ fn cleaning(data: &DataReport) -> Vec<CleaningStep> {
             })
         })
         .collect();
-    steps.push(CleaningStep {
+    let same = [
+        ("exactly the text of an earlier document", data.duplicates),
+        ("nearly the text of another document", data.near_duplicates),
+    ];
+    steps.extend(same.into_iter().map(|(reason, dropped)| CleaningStep {
         name: "deduplicate".to_owned(),
-        reason: "exactly the text of an earlier document".to_owned(),
-        dropped: data.duplicates,
-    });
+        reason: reason.to_owned(),
+        dropped,
+    }));
     steps
 }
 

@@ -3,14 +3,15 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use common::{command, danlu, differences, place, recipe, run, text, tree};
+use common::{command, danlu, differences, finish, place, recipe, run, text, tree};
 
 /// Of the random moments; printed when the test fails.
 const SEED: u64 = 20;
@@ -98,4 +99,48 @@ fn a_run_killed_in_every_stage_ends_with_the_same_bytes() {
         let differences = differences(&tree(&out), &expected);
         assert!(differences.is_empty(), "{later} ms into each stage: {differences:?} differ");
     }
+}
+
+/// Receipts of the finished parts of a data build with the times at which they were written.
+fn finished_parts(work: &Path) -> BTreeMap<String, SystemTime> {
+    let Ok(entries) = fs::read_dir(work) else { return BTreeMap::new() };
+    let names = entries.map(|entry| entry.unwrap().path());
+    let receipts = names.filter(|path| path.to_str().unwrap().ends_with(".receipt.json"));
+    // A build that ends just now removes them.
+    let timed = receipts.filter_map(|path| {
+        Some((text(&path), fs::metadata(&path).and_then(|data| data.modified()).ok()?))
+    });
+    timed.collect()
+}
+
+#[test]
+fn a_data_build_killed_after_some_parts_redoes_none_of_them() {
+    let (recipe, here) = (recipe(), place("kill-data"));
+    let (out, peaceful) = (here.join("killed"), here.join("peaceful"));
+    danlu(&run(&recipe, &text(&peaceful), &["--until", "data"])).success();
+    let settings = ["--until", "data", "--set", "data.shard_bytes=65536"];
+    let (folder, work) = (text(&out), out.join("data/work"));
+    let (mut kills, mut finished) = (0, BTreeMap::new());
+    loop {
+        let mut child = command(&run(&recipe, &folder, &settings)).spawn().unwrap();
+        let wanted = finished.len() + 4;
+        while child.try_wait().unwrap().is_none() && finished_parts(&work).len() < wanted {
+            sleep(Duration::from_millis(1));
+        }
+        if child.try_wait().unwrap().is_some() {
+            finish(child).success();
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        let now = finished_parts(&work);
+        assert!(
+            finished.iter().all(|(part, time)| now.get(part) == Some(time)),
+            "a part was redone"
+        );
+        finished = now;
+    }
+    assert!(kills >= 3, "{kills} kills");
+    assert_eq!(tree(&out.join("data")), tree(&peaceful.join("data")));
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{DEFAULT_STEPS, StepConfig};
-use crate::{Error, Result, Source};
+use crate::{Error, MemorySize, NearDuplicates, Result, Source};
 
 /// The `[data]` section of a recipe. Paths are relative to the recipe's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,22 @@ pub struct DataConfig {
     /// off only for dialogues that owe nothing to the texts.
     #[serde(default = "yes")]
     pub dialogues_need_source: bool,
+    /// Whether a text that an earlier document has too is dropped.
+    #[serde(default = "yes")]
+    pub exact_duplicates: bool,
+    /// Whether and how texts that are nearly the same are dropped; a table, `{}` for the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near_duplicates: Option<NearDuplicates>,
+    /// Threads that clean; all cores where it is not given. The result does not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// What the build may take of memory; what does not fit goes through files.
+    #[serde(default)]
+    pub memory: MemorySize,
+    /// The input is worked on in stretches of so many bytes; a build that was killed goes on after
+    /// the last whole one.
+    #[serde(default = "default_shard_bytes")]
+    pub shard_bytes: u64,
 }
 
 fn default_steps() -> Vec<StepConfig> {
@@ -55,11 +71,21 @@ fn default_max_record_bytes() -> u64 {
     64 << 20
 }
 
+fn default_shard_bytes() -> u64 {
+    256 << 20
+}
+
 fn yes() -> bool {
     true
 }
 
 impl DataConfig {
+    /// Threads that clean.
+    pub(crate) fn worker_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.workers.unwrap_or_else(cores)
+    }
+
     /// Refuses values that cannot work.
     ///
     /// # Errors
@@ -83,6 +109,16 @@ impl DataConfig {
         if !(1..=1 << 32).contains(&self.max_record_bytes) {
             let found = self.max_record_bytes.to_string();
             return refuse("max_record_bytes", found, "expected 1 to 4294967296");
+        }
+        if self.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
+            let found = self.worker_count().to_string();
+            return refuse("workers", found, "expected 1 to 1024; leave it out to use all cores");
+        }
+        if self.shard_bytes < 1 << 16 {
+            return refuse("shard_bytes", self.shard_bytes.to_string(), "expected at least 65536");
+        }
+        if let Some(near) = &self.near_duplicates {
+            near.validate()?;
         }
         self.steps.iter().try_for_each(|entry| entry.step().map(|_| ()))
     }

@@ -54,6 +54,9 @@ pub enum Error {
         /// Why, and what to do.
         hint: String,
     },
+    /// Someone asked to stop.
+    #[error("stopped on request; the same command goes on from here")]
+    Stopped,
     /// A file that this program wrote is not as it was written.
     #[error("{path}: {found}; make it again from its sources")]
     Damaged {

@@ -4,7 +4,8 @@
 //! 1. [`readers`]: files and folders to [`Document`]s and [`Dialogue`]s; a bad record is counted,
 //!    never fatal and never silent;
 //! 2. [`steps`]: the cleaning, one file a step, each a pure function of a document;
-//! 3. [`build`]: both, then exact deduplication and the held-out split, to files and a report;
+//! 3. [`build`]: both on all cores, then duplicates found over the whole corpus under a memory cap,
+//!    and the held-out split, to files and a report; a build that was killed goes on;
 //! 4. [`TokenShard`]: documents or dialogues as ids, in a file that is checked when it is read;
 //! 5. [`Loader`]: a shard to [`Batch`]es, a pure function of (shard, seed, [`Cursor`]), so a run
 //!    that was killed goes on as if nothing had happened.
@@ -13,16 +14,18 @@
 //!
 //! Invariants: held-out documents are chosen by their id before anything is trained
 //! ([`is_held_out`]), no text is in both parts, and no dialogue made from a held-out document
-//! remains. Deliberately absent: tensors, devices, threads of our own.
+//! remains. The number of threads changes no byte. Deliberately absent: tensors, devices.
 
 pub mod atomic;
 mod batch;
-mod build;
 mod config;
+mod dedup;
 mod document;
 mod error;
 mod loader;
+mod memory;
 mod pack;
+mod pipeline;
 pub mod readers;
 mod report;
 mod shard;
@@ -32,14 +35,18 @@ mod split;
 pub mod steps;
 
 pub use batch::{Batch, IGNORE, Rows};
-pub use build::{CLEAN_FILE, DIALOGUES_FILE, DROPPED_FILE, HELDOUT_FILE, REPORT_FILE, build};
 pub use config::DataConfig;
+pub use dedup::{Compatible, Keep, MinHash, NearDuplicates, simplify, words_of};
 pub use document::{Dialogue, Document, Meta, read_dialogues, read_documents};
 pub use error::{Error, Result};
 pub use loader::{Cursor, Estimate, Loader, Mode};
+pub use memory::MemorySize;
 pub use pack::{Rehearsal, pack_pretrain, pack_sft};
+pub use pipeline::{
+    CLEAN_FILE, DIALOGUES_FILE, DROPPED_FILE, HELDOUT_FILE, Progress, REPORT_FILE, Watch, build,
+};
 pub use readers::{Place, source_files};
-pub use report::{Counts, DataReport, Example, Part, Size};
+pub use report::{Cluster, Counts, DataReport, Example, Part, Size};
 pub use shard::{Ids, ShardBuilder, TokenShard};
 pub use source::Source;
 pub use split::is_held_out;

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use danlu_tokenizer::is_han;
 use serde::{Deserialize, Serialize};
 
-use crate::document::{Document, Meta};
-use crate::readers::{Place, Reason};
+use crate::pipeline::Facts;
+use crate::readers::Place;
 use crate::steps::StepConfig;
 
 /// At most so many examples of rejected records are in the report; all are in `dropped.jsonl`.
@@ -60,6 +59,15 @@ pub struct Example {
     pub detail: String,
 }
 
+/// Documents that are nearly the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// How many.
+    pub size: u32,
+    /// Some of their ids, in the order in which they were read.
+    pub ids: Vec<String>,
+}
+
 /// What [`crate::build`] did: every record that was read is in exactly one of the counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataReport {
@@ -73,6 +81,12 @@ pub struct DataReport {
     pub dropped: Counts,
     /// Documents whose text is exactly that of an earlier one.
     pub duplicates: u64,
+    /// Documents whose text is nearly that of one that is kept.
+    pub near_duplicates: u64,
+    /// Clusters of near-duplicates; of each, one document is kept.
+    pub clusters: u64,
+    /// The largest of them.
+    pub largest_clusters: Vec<Cluster>,
     /// Documents for training.
     pub train: Part,
     /// Documents held out.
@@ -92,34 +106,29 @@ pub struct DataReport {
 }
 
 impl Part {
-    pub(crate) fn add(&mut self, document: &Document) {
-        let bytes = document.text.len() as u64;
-        let characters = document.text.chars().count() as u64;
-        self.total.add(bytes, characters);
-        let stated = |meta: &Meta, key| match meta.get(key).and_then(serde_json::Value::as_str) {
-            Some(value) => value.to_owned(),
-            None => NOT_STATED.to_owned(),
-        };
+    pub(crate) fn add(&mut self, facts: &Facts) {
+        self.total.add(facts.bytes, facts.characters);
+        let stated = |said: &Option<String>| said.as_deref().unwrap_or(NOT_STATED).to_owned();
         let groups = [
-            (&mut self.by_language, language(&document.text).to_owned()),
-            (&mut self.by_licence, stated(&document.meta, "licence")),
-            (&mut self.by_origin, stated(&document.meta, "origin")),
+            (&mut self.by_language, facts.language.clone()),
+            (&mut self.by_licence, stated(&facts.licence)),
+            (&mut self.by_origin, stated(&facts.origin)),
         ];
         for (group, name) in groups {
-            group.entry(name).or_default().add(bytes, characters);
+            group.entry(name).or_default().add(facts.bytes, facts.characters);
         }
     }
 }
 
 impl DataReport {
     /// Counts an unusable record.
-    pub(crate) fn reject(&mut self, place: &Place, reason: &Reason) {
-        count(&mut self.rejected, reason.kind);
+    pub(crate) fn reject(&mut self, place: &Place, reason: &str, detail: &str) {
+        count(&mut self.rejected, reason);
         if self.examples.len() < MAX_EXAMPLES {
             self.examples.push(Example {
                 place: place.to_string(),
-                reason: reason.kind.to_owned(),
-                detail: reason.detail.clone(),
+                reason: reason.to_owned(),
+                detail: detail.to_owned(),
             });
         }
     }
@@ -130,9 +139,10 @@ impl DataReport {
         for counts in [&self.rejected, &self.dropped, &self.dialogues_dropped] {
             parts.extend(counts.iter().map(|(reason, count)| format!("{count} x {reason}")));
         }
-        if self.duplicates > 0 {
-            parts.push(format!("{} x duplicate", self.duplicates));
-        }
+        let same = [(self.duplicates, "duplicate"), (self.near_duplicates, "near-duplicate")];
+        parts.extend(
+            same.iter().filter(|(count, _)| *count > 0).map(|(n, what)| format!("{n} x {what}")),
+        );
         if parts.is_empty() { "no record was found".to_owned() } else { parts.join(", ") }
     }
 }
@@ -140,14 +150,4 @@ impl DataReport {
 /// Counts one more of `reason`.
 pub(crate) fn count(counts: &mut Counts, reason: &str) {
     *counts.entry(reason.to_owned()).or_default() += 1;
-}
-
-/// `han` where at least half of the letters are Chinese, else `latin`.
-fn language(text: &str) -> &'static str {
-    let (mut letters, mut han) = (0_u64, 0_u64);
-    for character in text.chars() {
-        letters += u64::from(character.is_alphabetic());
-        han += u64::from(is_han(character));
-    }
-    if han > 0 && 2 * han >= letters { "han" } else { "latin" }
 }

@@ -17,6 +17,13 @@ pub fn is_held_out(id: &str, per_mille: u64) -> bool {
     fingerprint(id) % 1000 < per_mille
 }
 
+/// A fingerprint of each line of `text` that is long enough to be recognised: 12 characters are a
+/// Chinese couplet of five-character verses. Shorter lines recur in unrelated texts.
+pub(crate) fn long_lines(text: &str) -> impl Iterator<Item = u64> {
+    let long = |line: &&str| line.chars().count() >= 12;
+    text.lines().map(str::trim).filter(long).map(fingerprint)
+}
+
 /// The first 8 bytes of SHA-256 of `text` as a big-endian number.
 pub(crate) fn fingerprint(text: &str) -> u64 {
     let digest = Sha256::digest(text.as_bytes());

@@ -30,7 +30,7 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
 }
 
 fn run(config: &DataConfig, folder: &TempDir) -> Result<DataReport, Error> {
-    build(config, folder.path(), &folder.path().join("out"))
+    build(config, folder.path(), &folder.path().join("out"), &mut |_| true)
 }
 
 fn out(folder: &TempDir, name: &str) -> std::path::PathBuf {
@@ -265,7 +265,7 @@ fn the_report_of_a_fixed_corpus_does_not_change() {
         min_chars: 4,
         ..config(&["texts"], &["dialogues.jsonl"])
     };
-    build(&config, &corpus, here.path()).unwrap();
+    build(&config, &corpus, here.path(), &mut |_| true).unwrap();
     let report = fs::read_to_string(here.path().join(REPORT_FILE)).unwrap();
     let expected = fs::read_to_string(corpus.join("report.json")).unwrap();
     assert_eq!(report, expected, "if the change is meant, replace tests/corpus/report.json");

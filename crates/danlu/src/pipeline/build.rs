@@ -1,16 +1,22 @@
 //! Stage `data`: raw files to clean documents, the held-out part put aside.
 
 use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use danlu_data::{DROPPED_FILE, REPORT_FILE, source_files};
+use danlu_data::steps::Cleaner;
+use danlu_data::{DROPPED_FILE, DataReport, Progress, REPORT_FILE, source_files};
 
 use super::stage::Inputs;
 use super::{Outcome, Run, Stage, Watch};
 
+/// Time between lines on how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
 pub(super) const STAGE: Stage = Stage {
     name: "data",
-    about: "read, clean, remove exact duplicates, put the held-out part aside",
+    about: "read, clean, remove duplicates, put the held-out part aside",
     inputs,
     run,
 };
@@ -23,14 +29,46 @@ fn inputs(run: &Run) -> Result<Inputs> {
             inputs = inputs.file(&file.path)?;
         }
     }
+    for list in Cleaner::new(config, &run.recipe.folder)?.files() {
+        inputs = inputs.file(list)?;
+    }
     Ok(inputs)
 }
 
 fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
     let out = run.paths.data();
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
-    let report = danlu_data::build(&run.recipe.data, &run.recipe.folder, &out)?;
-    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let mut told = Instant::now();
+    let started = told;
+    let built = danlu_data::build(&run.recipe.data, &run.recipe.folder, &out, &mut |progress| {
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            watch.note(&so_far(progress, started.elapsed()));
+        }
+        !watch.stopped()
+    });
+    let report = match built {
+        Err(danlu_data::Error::Stopped) => return Ok(Outcome::Stopped),
+        built => built?,
+    };
+    tell(&report, &out, watch);
+    Ok(Outcome::Done(vec![out]))
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+fn so_far(progress: &Progress, time: Duration) -> String {
+    format!(
+        "data: {} records, {:.1} MB/s, {:.1} % of them clean",
+        progress.records,
+        megabytes(progress.bytes) / time.as_secs_f64(),
+        100.0 * progress.clean as f64 / progress.records.max(1) as f64
+    )
+}
+
+fn tell(report: &DataReport, out: &Path, watch: &mut dyn Watch) {
     watch.note(&format!(
         "data: {} documents ({:.2} MB) to train on, {} ({:.2} MB) held out, {} dialogues",
         report.train.total.documents,
@@ -43,13 +81,13 @@ fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
     for (reason, count) in reasons.into_iter().flatten() {
         watch.note(&format!("data: {count} left out: {reason}"));
     }
-    if report.duplicates > 0 {
-        watch.note(&format!("data: {} left out: exact duplicates", report.duplicates));
+    let same = [(report.duplicates, "exact"), (report.near_duplicates, "near")];
+    for (count, kind) in same.iter().filter(|(count, _)| *count > 0) {
+        watch.note(&format!("data: {count} left out: {kind} duplicates"));
     }
     watch.note(&format!(
         "data: what was left out is listed in {}, counted in {}",
         out.join(DROPPED_FILE).display(),
         out.join(REPORT_FILE).display()
     ));
-    Ok(Outcome::Done(vec![out]))
 }

@@ -18,7 +18,7 @@ mod wet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::compression::{is_damage, open};
 use crate::{DataConfig, Dialogue, Document, Error, Result, Source};
@@ -57,7 +57,7 @@ pub struct SourceFile {
 }
 
 /// Where a record stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// [`SourceFile::name`].
     pub file: String,

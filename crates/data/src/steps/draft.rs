@@ -1,17 +1,22 @@
 //! A document on its way through the steps.
 
+use std::rc::Rc;
+
+use super::words::{Language, Span};
 use crate::{Document, Meta};
 
 /// A document on its way through the steps. What several steps need to know of the text is found
 /// once and forgotten when the text changes.
 pub struct Draft {
     document: Document,
+    /// The words of the text as it is now.
+    words: Option<(Language, Rc<[Span]>)>,
 }
 
 impl Draft {
     /// The document as it came from its reader.
     pub fn new(document: Document) -> Self {
-        Self { document }
+        Self { document, words: None }
     }
 
     /// The document as it is now.
@@ -32,6 +37,7 @@ impl Draft {
     /// Gives it another text.
     pub fn set_text(&mut self, text: String) {
         self.document.text = text;
+        self.words = None;
     }
 
     /// What is known about it.
@@ -42,5 +48,17 @@ impl Draft {
     /// What is known about it, to be added to.
     pub fn meta_mut(&mut self) -> &mut Meta {
         &mut self.document.meta
+    }
+
+    /// The words of its text, split at most once while the text stays.
+    pub(super) fn words(&mut self, language: Language) -> Rc<[Span]> {
+        match &self.words {
+            Some((split, words)) if *split == language => Rc::clone(words),
+            _ => {
+                let words: Rc<[Span]> = language.words(&self.document.text).into();
+                self.words = Some((language, Rc::clone(&words)));
+                words
+            }
+        }
     }
 }

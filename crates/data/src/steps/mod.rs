@@ -5,15 +5,23 @@
 //! `steps = ["nfc", { name = "length", min_chars = 200 }]`. A [`Cleaner`] reads the settings and
 //! the files they name once; after that a step is a pure function of a document.
 
+mod bad_words;
+mod c4;
+mod c4_paragraphs;
 mod control;
 mod draft;
+mod fineweb;
+mod gopher_quality;
+mod gopher_repetition;
 mod length;
+mod lines;
 mod nfc;
 mod setup;
 mod whitespace;
+mod words;
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use draft::Draft;
 pub use setup::{Setup, StepConfig};
@@ -109,7 +117,18 @@ pub enum Verdict {
 }
 
 /// All steps, those of [`DEFAULT_STEPS`] first.
-pub const STEPS: &[Step] = &[nfc::STEP, control::STEP, whitespace::STEP, length::STEP];
+pub const STEPS: &[Step] = &[
+    nfc::STEP,
+    control::STEP,
+    whitespace::STEP,
+    length::STEP,
+    gopher_repetition::STEP,
+    gopher_quality::STEP,
+    c4::STEP,
+    c4_paragraphs::STEP,
+    bad_words::STEP,
+    fineweb::STEP,
+];
 
 /// The steps of a recipe that names none, in their order.
 pub const DEFAULT_STEPS: &[&str] = &["nfc", "control", "whitespace", "length"];
@@ -117,6 +136,7 @@ pub const DEFAULT_STEPS: &[&str] = &["nfc", "control", "whitespace", "length"];
 /// The steps of a recipe, ready to run; threads share one.
 pub struct Cleaner {
     steps: Vec<(&'static str, Action)>,
+    files: Vec<PathBuf>,
 }
 
 impl Cleaner {
@@ -126,11 +146,20 @@ impl Cleaner {
     /// [`crate::Error::Config`] for an unknown step or setting, naming the nearest, for a value
     /// that cannot work, and for a file that cannot be used.
     pub fn new(config: &DataConfig, base: &Path) -> Result<Self> {
+        let mut files = Vec::new();
         let built = config.steps.iter().map(|entry| {
-            let step = entry.step()?;
-            Ok((step.name, (step.build)(&Setup::new(entry, config, base))?))
+            let (step, setup) = (entry.step()?, Setup::new(entry, config, base));
+            let action = (step.build)(&setup)?;
+            files.extend(setup.into_files());
+            Ok((step.name, action))
         });
-        Ok(Self { steps: built.collect::<Result<_>>()? })
+        let steps = built.collect::<Result<_>>()?;
+        Ok(Self { steps, files })
+    }
+
+    /// The files that settings name, such as lists of words.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Runs a document through the steps, up to the first that drops it.
@@ -163,4 +192,9 @@ impl Cleaner {
         }
         text.into_owned()
     }
+}
+
+/// The words of `text` as spaCy's blank English pipeline splits it, without white space.
+pub(crate) fn english_words(text: &str) -> Vec<&str> {
+    words::Language::En.words(text).iter().map(|span| words::slice(text, span)).collect()
 }

@@ -1,5 +1,6 @@
 //! An entry of `data.steps` and its way to a step.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -106,11 +107,17 @@ pub struct Setup<'a> {
     entry: &'a StepConfig,
     config: &'a DataConfig,
     base: &'a Path,
+    files: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> Setup<'a> {
     pub(super) fn new(entry: &'a StepConfig, config: &'a DataConfig, base: &'a Path) -> Self {
-        Self { entry, config, base }
+        Self { entry, config, base, files: RefCell::default() }
+    }
+
+    /// The files that were asked for, on which the result depends too.
+    pub(super) fn into_files(self) -> Vec<PathBuf> {
+        self.files.into_inner()
     }
 
     /// The whole `[data]` section.
@@ -137,7 +144,9 @@ impl<'a> Setup<'a> {
 
     /// A file that a setting names, relative to the recipe's folder.
     pub fn path(&self, file: &str) -> PathBuf {
-        self.base.join(file)
+        let path = self.base.join(file);
+        self.files.borrow_mut().push(path.clone());
+        path
     }
 
     /// The lines of a file that a setting names, trimmed, without empty ones.

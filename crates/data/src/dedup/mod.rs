@@ -1,0 +1,12 @@
+//! Which documents are the same as others: exactly, or nearly.
+
+mod clusters;
+mod minhash;
+mod settings;
+mod spacing_marks;
+mod words;
+
+pub(crate) use clusters::Clusters;
+pub use minhash::MinHash;
+pub use settings::{Compatible, Keep, NearDuplicates};
+pub use words::{simplify, words_of};

@@ -1,0 +1,228 @@
+//! The output files and the report, written in the order of the input.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::dialogues::{Quotes, Side};
+use super::entry::{Entry, Facts, Fate};
+use super::part::Part;
+use super::reduce::{Standing, Standings};
+use super::{CLEAN_FILE, DIALOGUES_FILE, DROPPED_FILE, HELDOUT_FILE, REPORT_FILE, line_of};
+use crate::atomic::{AtomicFile, write_file_atomically};
+use crate::document::Dialogue;
+use crate::readers::Place;
+use crate::report::{Cluster, DataReport, count};
+use crate::{DataConfig, Error, Result};
+
+/// Ids of a cluster that the report shows.
+const SHOWN_MEMBERS: usize = 5;
+
+pub(super) struct Output<'a> {
+    pub(super) config: &'a DataConfig,
+    pub(super) report: DataReport,
+    clean: AtomicFile,
+    heldout: AtomicFile,
+    dialogues: AtomicFile,
+    dropped: AtomicFile,
+}
+
+/// A line of [`DROPPED_FILE`].
+#[derive(Serialize)]
+struct Dropped<'a> {
+    place: &'a Place,
+    id: Option<&'a str>,
+    step: &'a str,
+    reason: &'a str,
+    detail: &'a str,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn create(config: &'a DataConfig, out: &Path) -> Result<Self> {
+        let report = DataReport {
+            heldout_per_mille: config.heldout_per_mille,
+            steps: config.steps.clone(),
+            ..DataReport::default()
+        };
+        Ok(Self {
+            config,
+            report,
+            clean: AtomicFile::create(&out.join(CLEAN_FILE))?,
+            heldout: AtomicFile::create(&out.join(HELDOUT_FILE))?,
+            dialogues: AtomicFile::create(&out.join(DIALOGUES_FILE))?,
+            dropped: AtomicFile::create(&out.join(DROPPED_FILE))?,
+        })
+    }
+
+    /// Writes the documents of `parts` that are kept, and why others are not.
+    pub(super) fn write_documents(
+        &mut self,
+        parts: &[Part],
+        standings: &Standings,
+        quotes: &mut Quotes,
+    ) -> Result<()> {
+        let shown = standings.largest.iter().map(|&(_, size)| Cluster { size, ids: Vec::new() });
+        self.report.clusters = standings.clusters;
+        self.report.largest_clusters = shown.collect();
+        let mut number = 0;
+        for part in parts {
+            part.read(&mut |entry, line| {
+                match &entry.fate {
+                    Fate::Rejected { kind, detail } => {
+                        return self.reject(&entry.place, entry.id.as_deref(), kind, detail);
+                    }
+                    Fate::Dropped { step, reason } => match standings.of(number) {
+                        Standing::IdTaken => self.reject_id(&entry)?,
+                        _ => self.drop_by_step(&entry, step, reason)?,
+                    },
+                    Fate::Clean(facts) => {
+                        let side = match standings.is_held_out(number) {
+                            true => Side::Heldout,
+                            false => Side::Train,
+                        };
+                        let standing = standings.of(number);
+                        if standing != Standing::IdTaken {
+                            quotes.found(&entry, side);
+                        }
+                        if standing == Standing::Unique {
+                            quotes.quoted(facts, side);
+                        }
+                        self.show_cluster(number, standing, &entry, standings);
+                        self.write_clean(&entry, facts, (standing, side), line)?;
+                    }
+                }
+                number += 1;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn write_clean(
+        &mut self,
+        entry: &Entry,
+        facts: &Facts,
+        (standing, side): (Standing, Side),
+        line: &[u8],
+    ) -> Result<()> {
+        match (standing, side) {
+            (Standing::IdTaken, _) => self.reject_id(entry),
+            (Standing::Duplicate, _) => {
+                self.report.duplicates += 1;
+                self.drop(entry, "deduplicate", "the same text as an earlier document", "")
+            }
+            (Standing::NearDuplicate(kept), _) => {
+                self.report.near_duplicates += 1;
+                let detail = format!("document {kept} of those read, from 0, is kept");
+                self.drop(entry, "deduplicate", "nearly the text of another document", &detail)
+            }
+            (Standing::Unique, Side::Train) => {
+                self.report.records += 1;
+                self.report.train.add(facts);
+                Ok(self.clean.write(line)?)
+            }
+            (Standing::Unique, Side::Heldout) => {
+                self.report.records += 1;
+                self.report.heldout.add(facts);
+                Ok(self.heldout.write(line)?)
+            }
+        }
+    }
+
+    /// Adds a member to a cluster that the report shows.
+    fn show_cluster(&mut self, number: u32, standing: Standing, entry: &Entry, found: &Standings) {
+        let kept = match standing {
+            Standing::NearDuplicate(kept) => kept,
+            Standing::Unique => number,
+            Standing::IdTaken | Standing::Duplicate => return,
+        };
+        let shown = found.largest.iter().position(|&(document, _)| document == kept);
+        let cluster = shown.and_then(|index| self.report.largest_clusters.get_mut(index));
+        if let (Some(cluster), Some(id)) = (cluster, &entry.id)
+            && cluster.ids.len() < SHOWN_MEMBERS
+        {
+            cluster.ids.push(id.clone());
+        }
+    }
+
+    fn reject_id(&mut self, entry: &Entry) -> Result<()> {
+        let (id, detail) = (entry.id.as_deref(), "an earlier document has the same id");
+        self.reject(&entry.place, id, "id is taken", detail)
+    }
+
+    /// Counts a record that cannot be used.
+    pub(super) fn reject(
+        &mut self,
+        place: &Place,
+        id: Option<&str>,
+        kind: &str,
+        detail: &str,
+    ) -> Result<()> {
+        self.report.reject(place, kind, detail);
+        self.write_dropped(&Dropped { place, id, step: "read", reason: kind, detail })
+    }
+
+    fn drop_by_step(&mut self, entry: &Entry, step: &str, reason: &str) -> Result<()> {
+        count(&mut self.report.dropped, &format!("{step}: {reason}"));
+        self.drop(entry, step, reason, "")
+    }
+
+    fn drop(&mut self, entry: &Entry, step: &str, reason: &str, detail: &str) -> Result<()> {
+        let (place, id) = (&entry.place, entry.id.as_deref());
+        self.write_dropped(&Dropped { place, id, step, reason, detail })
+    }
+
+    pub(super) fn drop_dialogue(
+        &mut self,
+        place: &Place,
+        dialogue: &Dialogue,
+        reason: &str,
+    ) -> Result<()> {
+        count(&mut self.report.dialogues_dropped, reason);
+        let detail = dialogue.source_ids().join(", ");
+        let (id, step) = (Some(dialogue.id.as_str()), "dialogues");
+        self.write_dropped(&Dropped { place, id, step, reason, detail: &detail })
+    }
+
+    pub(super) fn keep_dialogue(&mut self, dialogue: &Dialogue) -> Result<()> {
+        self.report.records += 1;
+        self.report.dialogues += 1;
+        self.report.turns += dialogue.messages.len() as u64;
+        Ok(self.dialogues.write(&line_of(dialogue)?)?)
+    }
+
+    fn write_dropped(&mut self, dropped: &Dropped<'_>) -> Result<()> {
+        self.report.records += 1;
+        Ok(self.dropped.write(&line_of(dropped)?)?)
+    }
+
+    /// Writes the report, after checking that something is left.
+    pub(super) fn finish(self, out: &Path) -> Result<DataReport> {
+        let report = self.report;
+        let nothing = |after, hint: &str| {
+            let hint = format!("{hint} ({})", report.losses());
+            Err(Error::NothingLeft { after, hint })
+        };
+        if report.train.total.documents == 0 {
+            return nothing("to train on after cleaning", "check data.text");
+        }
+        if report.heldout.total.documents == 0 && report.heldout_per_mille > 0 {
+            let hint = format!(
+                "{} documents are too few for data.heldout_per_mille = {}; give more and smaller \
+                 documents, or raise it",
+                report.train.total.documents, report.heldout_per_mille
+            );
+            return nothing("to hold out", &hint);
+        }
+        if !self.config.dialogues.is_empty() && report.dialogues == 0 {
+            return nothing("of the dialogues", "check data.dialogues");
+        }
+        for file in [self.clean, self.heldout, self.dialogues, self.dropped] {
+            file.commit()?;
+        }
+        let mut json = serde_json::to_vec_pretty(&report)?;
+        json.push(b'\n');
+        write_file_atomically(&out.join(REPORT_FILE), &json)?;
+        Ok(report)
+    }
+}

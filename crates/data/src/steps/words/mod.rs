@@ -1,0 +1,55 @@
+//! Words and sentences as spaCy splits them, which is what datatrove's filters count.
+
+pub(super) mod classes;
+mod english;
+mod hash;
+mod sentences;
+mod url;
+
+use std::ops::Range;
+
+use serde::Deserialize;
+
+pub(super) use hash::{HashMap, HashSet, new_map};
+
+/// How text is split into words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Language {
+    /// spaCy's blank English pipeline (3.8.18).
+    #[default]
+    En,
+}
+
+/// Where a word stands in a text, in bytes.
+pub(super) type Span = Range<u32>;
+
+impl Language {
+    /// The words of `text` without white space.
+    pub(super) fn words(self, text: &str) -> Vec<Span> {
+        let mut tokens = self.tokens(text);
+        tokens.retain(|token| !is_space(text, token));
+        tokens
+    }
+
+    /// The number of sentences in `text`, at least one.
+    pub(super) fn sentences(self, text: &str) -> usize {
+        sentences::count(text, &self.tokens(text))
+    }
+
+    /// The words of `text`, and what white space is more than one blank between two words.
+    fn tokens(self, text: &str) -> Vec<Span> {
+        match self {
+            Self::En => english::tokens(text),
+        }
+    }
+}
+
+/// The text of a word.
+pub(super) fn slice<'a>(text: &'a str, span: &Span) -> &'a str {
+    &text[span.start as usize..span.end as usize]
+}
+
+fn is_space(text: &str, span: &Span) -> bool {
+    slice(text, span).chars().next().is_none_or(|c| classes::is(c, classes::SPACE))
+}
