@@ -244,7 +244,23 @@ pub trait CausalLm: Send + Sync {
     fn logits(&self, input: &ModelInput<'_>, cache: Option<&mut KvCache>) -> Result<Tensor> {
         danlu_tensor::no_grad(|| {
             let hidden = self.hidden(input, cache)?;
-            Ok(ops::logits(&hidden, self.head())?)
+            let logits = ops::logits(&hidden, self.head())?;
+            damage::check(self.parts(), &logits)?;
+            Ok(logits)
+        })
+    }
+
+    /// `ln p(target)` after every token, 0 where the target is -100. `targets: [B * T]`, already
+    /// shifted. Not differentiable; the logits exist a few rows at a time.
+    ///
+    /// # Errors
+    /// As [`CausalLm::loss`].
+    fn log_probs(&self, input: &ModelInput<'_>, targets: &[i32]) -> Result<Vec<f32>> {
+        danlu_tensor::no_grad(|| {
+            let hidden = self.hidden(input, None)?;
+            let log_probs = ops::linear_log_probs(&hidden, self.head(), targets)?;
+            damage::check_numbers(self.parts(), &log_probs)?;
+            Ok(log_probs)
         })
     }
 }
