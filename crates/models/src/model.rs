@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::iter::repeat_n;
 use std::sync::{Arc, OnceLock};
 
+use danlu_formats::gguf::Mix;
 use danlu_tensor::ops::{self, CrossEntropy, Head};
 use danlu_tensor::{Device, Param, ParamStore, Precision, Tensor};
 use serde_json::Value;
@@ -38,13 +39,16 @@ pub struct BuildOptions {
     pub recompute: bool,
     /// Whether its matrices can learn.
     pub weights: WeightKind,
+    /// The types that frozen matrices get on the way; as they are in the file if `None`.
+    pub quantize: Option<&'static Mix>,
 }
 
 impl BuildOptions {
     /// For training: f32 weights that can learn, activations kept.
     #[must_use]
     pub fn trainable(device: Device, precision: Precision) -> Self {
-        Self { device, precision, recompute: false, weights: WeightKind::Trainable }
+        let weights = WeightKind::Trainable;
+        Self { device, precision, recompute: false, weights, quantize: None }
     }
 
     /// For inference: weights stay in their file.
