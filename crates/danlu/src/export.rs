@@ -124,7 +124,7 @@ pub fn to_gguf(
     metadata.insert("general.file_type", Value::U32(file_type));
     metadata.insert("general.quantization_version", Value::U32(2));
     metadata.insert("danlu.verified", Value::Bool(options.text.is_some()));
-    let aside = Aside::new(target, "gguf")?;
+    let aside = Aside::at(target, FILE)?;
     let failed = || aside.0.display().to_string();
     let file = BufWriter::new(File::create(&aside.0).with_context(failed)?);
     let Device::Cpu(cpu) = &options.device;
@@ -157,7 +157,7 @@ pub fn to_folder(
     let specs = source.model.params().specs();
     let parameters = Parameters::new(source.model.as_ref(), &specs, &source.weights)?;
     let config = published_config(source.model.as_ref(), format)?;
-    let aside = Aside::new(target, "folder")?;
+    let aside = Aside::at(target, FOLDER)?;
     fs::create_dir_all(&aside.0).with_context(|| aside.0.display().to_string())?;
     let template = source.tokenizer.chat_template().context("the chat template")?;
     let words = match &template {
@@ -219,11 +219,34 @@ fn finish(
     Ok(Exported { path, weight_bytes, bits_per_weight, types, agreement })
 }
 
+/// Removes what is written so far of an export to `target`: for a program that a signal ends in the
+/// middle of it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn abandon(target: &Path) -> Result<()> {
+    loop {
+        let removed = Aside::at(target, FILE).and_then(|_| Aside::at(target, FOLDER));
+        let Err(error) = removed else { return Ok(()) };
+        // The export that still runs may have put another file into its folder meanwhile.
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if kind != Some(std::io::ErrorKind::DirectoryNotEmpty) {
+            return Err(error);
+        }
+    }
+}
+
+/// What lies aside is a file.
+const FILE: &str = "gguf";
+/// What lies aside is a folder.
+const FOLDER: &str = "folder";
+
 /// A file or folder beside its target, removed unless it takes its place.
 struct Aside(PathBuf);
 
 impl Aside {
-    fn new(target: &Path, kind: &str) -> Result<Self> {
+    /// The place aside of `target`, where nothing is any more.
+    fn at(target: &Path, kind: &str) -> Result<Self> {
         let name = target.file_name().context("the target has no name")?.to_string_lossy();
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));

@@ -91,6 +91,12 @@ impl GenerationConfig {
         Ok(serde_json::to_string_pretty(&file)? + "\n")
     }
 
+    /// Whether words are drawn: the makers give settings for it.
+    #[must_use]
+    pub fn draws(&self) -> bool {
+        self.do_sample
+    }
+
     /// How words are chosen where the user does not say otherwise.
     #[must_use]
     pub fn sampling(&self) -> Sampling {

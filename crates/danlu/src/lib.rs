@@ -27,6 +27,7 @@ pub mod model_section;
 pub mod model_writer;
 pub mod opened;
 pub mod pipeline;
+pub mod pretrained;
 pub mod recipe;
 pub mod run_report;
 pub mod verify;
@@ -38,3 +39,7 @@ pub use danlu_models as models;
 pub use danlu_tensor as tensor;
 pub use danlu_tokenizer as tokenizer;
 pub use danlu_train as train;
+
+pub use pretrained::{
+    AutoModelForCausalLM, AutoTokenizer, GenerateOptions, LoadOptions, PretrainedModel,
+};

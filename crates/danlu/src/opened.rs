@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use danlu_formats::Gguf;
+use danlu_formats::gguf::{MIXES, Mix};
 use danlu_hub::Cache;
 use danlu_models::{BuildOptions, CausalLm, load_model};
 use danlu_tokenizer::{ChatTemplate, Tokenizer};
@@ -66,4 +67,15 @@ pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
         return tokenizer.with_context(|| path.display().to_string());
     }
     Ok(Tokenizer::open(path)?)
+}
+
+/// The quantised types of a whole model by the name that files have, `Q4_K_M`.
+///
+/// # Errors
+/// When there is none; the message lists them.
+pub fn mix(name: &str) -> Result<&'static Mix> {
+    Mix::from_name(name).with_context(|| {
+        let known: Vec<&str> = MIXES.iter().map(|mix| mix.name).collect();
+        format!("there is no type {name}; there are {}", known.join(", "))
+    })
 }

@@ -5,8 +5,9 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use common::{assert_clear_error, danlu, finished, place, text};
+use common::{assert_clear_error, command, danlu, finish, finished, place, text};
 
 const RUN: &str = "exports-finished";
 
@@ -66,6 +67,30 @@ fn what_is_off_is_not_left() {
     let off = danlu(&["quantize", &model, "--type", "Q2_K", "-o", &gguf, "--max-divergence", "0"]);
     assert_clear_error(&off, &["was not left behind", "divergence"]);
     assert_eq!(names(&place), Vec::<String>::new());
+}
+
+#[test]
+fn a_signal_ends_an_export_and_nothing_is_left() {
+    let (model, place) = (model(), place("exports-signal"));
+    let (long, out) = (place.join("long.txt"), place.join("out"));
+    // To compare on so much text would take minutes.
+    fs::write(&long, "The moon over the river, and no end. 床前明月光。\n".repeat(50_000)).unwrap();
+    for (name, signal) in [("model.gguf", "-TERM"), ("folder", "-INT")] {
+        fs::create_dir(&out).unwrap();
+        let (target, long) = (text(&out.join(name)), text(&long));
+        let arguments = ["convert", &model, "-o", &target, "--text", &long];
+        let child = command(&arguments).spawn().unwrap();
+        while names(&out).is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let said = finish(child);
+        assert_eq!(said.code, Some(130), "{}", said.err);
+        assert_eq!(said.err.trim_end().lines().count(), 1, "{}", said.err);
+        assert!(names(&out).is_empty(), "{:?}", names(&out));
+        fs::remove_dir(&out).unwrap();
+    }
 }
 
 #[test]

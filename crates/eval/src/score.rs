@@ -8,8 +8,6 @@
 use std::sync::Arc;
 
 use danlu_models::{CausalLm, ModelInput};
-use danlu_tensor::no_grad;
-use danlu_tensor::ops::linear_log_probs;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -130,10 +128,7 @@ fn score_together(
         positions: positions.into(),
         segments: Some(Arc::from(segments)),
     };
-    let log_probs = no_grad(|| {
-        let hidden = model.hidden(&input, None)?;
-        Ok::<_, crate::Error>(linear_log_probs(&hidden, model.head(), &targets)?)
-    })?;
+    let log_probs = model.log_probs(&input, &targets)?;
     let mut rest = &log_probs[..];
     for window in windows {
         let (mine, others) = rest.split_at(window.ids.len() - 1);

@@ -305,7 +305,10 @@ impl Engine {
         let guess = std::mem::take(&mut sequence.guess);
         let (mut seen, mut right, mut ended) = (0, 0, false);
         for logits in rows {
-            let output = sequence.next(logits, &mut self.sampler);
+            let output = match sequence.next(logits, &mut self.sampler) {
+                Output::Failed(error) => Output::Failed(error.explained(self.model.as_ref())),
+                output => output,
+            };
             ended = !matches!(output, Output::Token(_));
             let as_guessed = sequence.history.ids().last() == guess.get(right);
             events.push(Event { request: sequence.id, output });

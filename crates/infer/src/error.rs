@@ -1,5 +1,7 @@
 //! Why a request is refused or fails.
 
+use danlu_models::{CausalLm, find_damage};
+
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -70,4 +72,14 @@ pub enum Error {
     /// An operation failed.
     #[error(transparent)]
     Tensor(#[from] danlu_tensor::Error),
+}
+
+impl Error {
+    /// For a logit that is no number: which tensor of the model is damaged, if one is.
+    pub(crate) fn explained(self, model: &dyn CausalLm) -> Self {
+        match self {
+            Self::NotFinite { .. } => find_damage(model.parts()).map_or(self, Self::Model),
+            other => other,
+        }
+    }
 }

@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use danlu_formats::gguf::Mix;
 use danlu_formats::{ElementType, WeightTensor, Weights};
-use danlu_kernels::quant::QuantMatrix;
-use danlu_tensor::ParamSpec;
+use danlu_kernels::quant::{BlockFormat, QuantMatrix};
+use danlu_tensor::{Device, ParamSpec};
 
 use crate::damage::not_finite;
 use crate::gguf::Fix;
-use crate::{CausalLm, Error, Result};
+use crate::{CausalLm, Error, Result, quantize};
 
 /// The head's name; absent where it is the embedding table.
 const HEADS: [&str; 2] = ["lm_head.weight", "output.weight"];
@@ -32,11 +33,11 @@ struct Piece<'a> {
     fix: Fix,
 }
 
-/// Fills a model with the weights of a file or folder.
+/// Fills a model with the weights of a file or folder; frozen matrices get the types of `quantize`.
 ///
 /// # Errors
 /// When a tensor is missing, unknown, mis-shaped or has numbers that are none.
-pub(crate) fn load(model: &dyn CausalLm, weights: &Weights) -> Result<()> {
+pub(crate) fn load(model: &dyn CausalLm, weights: &Weights, quantize: Option<&Mix>) -> Result<()> {
     let specs = model.params().specs();
     let pieces = pieces(model, &specs, weights)?;
     model.params().allocate();
@@ -44,8 +45,12 @@ pub(crate) fn load(model: &dyn CausalLm, weights: &Weights) -> Result<()> {
     model.parts().files.get_or_init(|| pieces.iter().map(file).collect());
     let (frozen, learning): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| piece.spec.frozen.is_some());
-    for piece in frozen {
-        piece.spec.bind(piece.matrix(model)?)?;
+    let specs: Vec<&ParamSpec> = frozen.iter().map(|piece| piece.spec).collect();
+    let formats = quantize.map(|mix| quantize::plan(model, mix, &specs)).transpose()?;
+    for (index, piece) in frozen.iter().enumerate() {
+        let matrix = piece.matrix(model)?;
+        let wanted = formats.as_ref().map(|formats| formats[index]);
+        piece.spec.bind(piece.shrunk(model, matrix, wanted)?)?;
     }
     model.params().update(|flat| {
         learning.iter().try_for_each(|piece| piece.read(model, &mut flat[piece.spec.range()]))
@@ -286,6 +291,24 @@ impl Piece<'_> {
         }
         QuantMatrix::from_vec(format, (rows, cols), bytes)
             .map_err(|error| refused(error.to_string()))
+    }
+
+    /// Its matrix in another type, where that is smaller; the pages of the original are given back.
+    fn shrunk(
+        &self,
+        model: &dyn CausalLm,
+        matrix: QuantMatrix,
+        wanted: Option<BlockFormat>,
+    ) -> Result<QuantMatrix> {
+        let Some(format) = wanted.filter(|&wanted| quantize::is_smaller(wanted, matrix.format()))
+        else {
+            return Ok(matrix);
+        };
+        let Device::Cpu(cpu) = model.params().device();
+        let shrunk = quantize::matrix(cpu, &matrix, format)
+            .map_err(|problem| fault(self.tensor, self.tensor.name(), problem))?;
+        self.tensor.release()?;
+        Ok(shrunk)
     }
 
     /// Its numbers as f32, as the model has them.

@@ -2,7 +2,8 @@
 //!
 //! What is copied to learn is checked as it is copied. Frozen matrices are not read when a file is
 //! opened, so that is found out by what they do: hidden states are looked at after every pass, some
-//! thousand numbers, and only if one is no number are the matrices searched for the cause.
+//! thousand numbers, as are the results of the head, and only if one is no number are the matrices
+//! searched for the cause.
 
 use danlu_tensor::{Storage, Tensor};
 
@@ -32,17 +33,22 @@ pub(crate) fn not_finite(value: f32) -> String {
     format!("holds {value}; the file is damaged or its training failed, fetch it again")
 }
 
-/// Refuses hidden states that are no numbers because of a frozen matrix.
-pub(crate) fn check(parts: &ModelParts, hidden: &Tensor) -> Result<()> {
-    if !parts.params.freezes_matrices() || is_finite(hidden) {
+/// Refuses results that are no numbers because of a frozen matrix.
+pub(crate) fn check(parts: &ModelParts, result: &Tensor) -> Result<()> {
+    check_if(parts, || match result.storage() {
+        Storage::F32(x) => x.iter().all(|x| x.is_finite()),
+        Storage::Bf16(x) => x.iter().all(|x| x.is_finite()),
+    })
+}
+
+/// [`check`] for numbers that are no tensor.
+pub(crate) fn check_numbers(parts: &ModelParts, results: &[f32]) -> Result<()> {
+    check_if(parts, || results.iter().all(|x| x.is_finite()))
+}
+
+fn check_if(parts: &ModelParts, is_finite: impl FnOnce() -> bool) -> Result<()> {
+    if !parts.params.freezes_matrices() || is_finite() {
         return Ok(());
     }
     find_damage(parts).map_or(Ok(()), Err)
-}
-
-fn is_finite(x: &Tensor) -> bool {
-    match x.storage() {
-        Storage::F32(x) => x.iter().all(|x| x.is_finite()),
-        Storage::Bf16(x) => x.iter().all(|x| x.is_finite()),
-    }
 }

@@ -24,7 +24,7 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// When a file is missing, damaged, describes what is not implemented, or does not fit the other.
 pub fn load_model(path: &Path, options: &BuildOptions) -> Result<Box<dyn CausalLm>> {
     let (model, weights) = describe_model(path, options)?;
-    binding::load(model.as_ref(), &weights)?;
+    binding::load(model.as_ref(), &weights, options.quantize)?;
     Ok(model)
 }
 
@@ -104,5 +104,5 @@ pub fn save_weights(model: &dyn CausalLm, out: &mut impl Write) -> Result<()> {
 /// # Errors
 /// When a tensor is missing, unknown or mis-shaped, or the file is damaged.
 pub fn load_weights(model: &dyn CausalLm, path: &Path) -> Result<()> {
-    binding::load(model, &Weights::open(path)?)
+    binding::load(model, &Weights::open(path)?, None)
 }

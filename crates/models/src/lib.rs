@@ -42,6 +42,7 @@ pub mod layers;
 pub mod memory;
 pub mod model;
 pub mod published;
+mod quantize;
 pub mod shape;
 
 pub use binding::Parameters;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::iter::repeat_n;
 use std::sync::{Arc, OnceLock};
 
+use danlu_formats::gguf::Mix;
 use danlu_tensor::ops::{self, CrossEntropy, Head};
 use danlu_tensor::{Device, Param, ParamStore, Precision, Tensor};
 use serde_json::Value;
@@ -38,13 +39,16 @@ pub struct BuildOptions {
     pub recompute: bool,
     /// Whether its matrices can learn.
     pub weights: WeightKind,
+    /// The types that frozen matrices get on the way; as they are in the file if `None`.
+    pub quantize: Option<&'static Mix>,
 }
 
 impl BuildOptions {
     /// For training: f32 weights that can learn, activations kept.
     #[must_use]
     pub fn trainable(device: Device, precision: Precision) -> Self {
-        Self { device, precision, recompute: false, weights: WeightKind::Trainable }
+        let weights = WeightKind::Trainable;
+        Self { device, precision, recompute: false, weights, quantize: None }
     }
 
     /// For inference: weights stay in their file.
@@ -244,7 +248,23 @@ pub trait CausalLm: Send + Sync {
     fn logits(&self, input: &ModelInput<'_>, cache: Option<&mut KvCache>) -> Result<Tensor> {
         danlu_tensor::no_grad(|| {
             let hidden = self.hidden(input, cache)?;
-            Ok(ops::logits(&hidden, self.head())?)
+            let logits = ops::logits(&hidden, self.head())?;
+            damage::check(self.parts(), &logits)?;
+            Ok(logits)
+        })
+    }
+
+    /// `ln p(target)` after every token, 0 where the target is -100. `targets: [B * T]`, already
+    /// shifted. Not differentiable; the logits exist a few rows at a time.
+    ///
+    /// # Errors
+    /// As [`CausalLm::loss`].
+    fn log_probs(&self, input: &ModelInput<'_>, targets: &[i32]) -> Result<Vec<f32>> {
+        danlu_tensor::no_grad(|| {
+            let hidden = self.hidden(input, None)?;
+            let log_probs = ops::linear_log_probs(&hidden, self.head(), targets)?;
+            damage::check_numbers(self.parts(), &log_probs)?;
+            Ok(log_probs)
         })
     }
 }

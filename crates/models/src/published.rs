@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::config::ConfigJson;
 use crate::folder::WEIGHTS_FILE;
-use crate::gguf::encode;
 use crate::layers::rope::read_rope;
+use crate::quantize::encode;
 use crate::{CausalLm, Error, Parameters, Result};
 
 /// LLaMA 3's rotation: turns in the context of the training up to which a pair is slowed, and from
@@ -113,8 +113,9 @@ pub fn save_parameters(
         for (index, entry) in shard.clone().zip(entries) {
             let values = parameters.read(index)?;
             done += values.len();
-            let rows = (values, entry.shape.last().copied().unwrap_or(1));
-            let bytes = encode(cpu, format, &rows, None).map_err(|problem| {
+            let cols = entry.shape.last().copied().unwrap_or(1);
+            let rows = (&values[..], cols);
+            let bytes = encode(cpu, format, rows, None).map_err(|problem| {
                 let (file, tensor) = (path.display().to_string(), entry.name.clone());
                 Error::Weights { file, tensor, problem }
             })?;

@@ -120,6 +120,29 @@ fn every_family_survives_gguf_and_a_folder_of_several_files() {
 }
 
 #[test]
+fn weights_quantised_while_loading_say_what_the_quantised_file_says() {
+    let place = tempfile::tempdir().unwrap();
+    let mix = Mix::from_name("Q8_0");
+    for name in MODELS {
+        let gguf = place.path().join(format!("{name}.gguf"));
+        let Some(source) = sayable(name, place.path()) else { continue };
+        write_gguf(&source, &gguf, "Q8_0");
+        let with = |path: &Path, quantize| {
+            let build = BuildOptions {
+                weights: WeightKind::FrozenExact,
+                quantize,
+                ..BuildOptions::frozen(Device::cpu(1).unwrap(), Precision::F32)
+            };
+            logits(load_model(path, &build).unwrap().as_ref(), &[1, 5, 9, 2, 7, 7, 3], 1)
+        };
+        let (loaded, file, whole) = (with(&source, mix), with(&gguf, None), with(&source, None));
+        let far = common::largest_difference(&loaded, &file);
+        assert!(far < 1e-4, "{name}: {far}");
+        assert!(common::largest_difference(&loaded, &whole) > 1e-3, "{name}: nothing is lost");
+    }
+}
+
+#[test]
 fn quantised_products_agree_with_exact_ones_of_the_same_weights() {
     let place = tempfile::tempdir().unwrap();
     for name in ["llama-gqa", "qwen3", "gpt2"] {

@@ -157,25 +157,27 @@ fn tensors_of_several_types_in_one_file_work() {
 
 #[test]
 fn weights_that_are_no_numbers_are_named() {
-    let matrix = "model.layers.1.mlp.down_proj.weight";
     let damaged = |name: &str| {
         let mut tensors = stored("llama-gqa", |_| F32);
         let tensor = tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
         tensor.bytes[40..44].copy_from_slice(&f32::NAN.to_le_bytes());
         with_files("llama-gqa", &[(WHOLE, safetensors(&tensors))])
     };
-    let folder = damaged(matrix);
-    let said = |error: danlu_models::Error| {
-        let error = error.to_string();
-        for word in [WHOLE, matrix, "holds NaN", "fetch it again"] {
-            assert!(error.contains(word), "`{word}` is not in {error}");
-        }
-    };
-    said(load(folder.path(), false).err().unwrap());
-    // Matrices that stay in their file are looked at when their product is no number.
-    let frozen = load(folder.path(), true).unwrap();
-    let input = danlu_models::ModelInput::new(&[1, 2, 3], 1);
-    said(frozen.logits(&input, None).err().unwrap());
+    for matrix in ["model.layers.1.mlp.down_proj.weight", "lm_head.weight"] {
+        let folder = damaged(matrix);
+        let said = |error: danlu_models::Error| {
+            let error = error.to_string();
+            for word in [WHOLE, matrix, "holds NaN", "fetch it again"] {
+                assert!(error.contains(word), "`{word}` is not in {error}");
+            }
+        };
+        said(load(folder.path(), false).err().unwrap());
+        // Matrices that stay in their file are looked at when their product is no number.
+        let frozen = load(folder.path(), true).unwrap();
+        let input = danlu_models::ModelInput::new(&[1, 2, 3], 1);
+        said(frozen.logits(&input, None).err().unwrap());
+        said(frozen.log_probs(&input, &[2, 3, 4]).err().unwrap());
+    }
     // Vectors are copied, and checked, in any case.
     error_of(damaged("model.norm.weight").path(), &["model.norm.weight", "holds NaN"]);
 }

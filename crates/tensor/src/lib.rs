@@ -18,6 +18,7 @@ mod packed;
 pub mod params;
 pub mod shape;
 pub mod tensor;
+mod watch;
 
 pub use autograd::{Gradients, backward, no_grad, recompute};
 pub use danlu_kernels::{Precision, bf16};
@@ -27,3 +28,4 @@ pub use frozen::Frozen;
 pub use params::{Init, Param, ParamSpec, ParamStore};
 pub use shape::Shape;
 pub use tensor::{DType, Storage, Tensor};
+pub use watch::{InputWatch, watch_inputs};

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::answer::Answer;
 use super::sampling::{EndingArgs, SamplingArgs};
-use super::using::{self, EngineArgs, ModelArgs};
+use super::using::{EngineArgs, ModelArgs};
 use crate::output;
 
 const WELCOME: &str = "Type a message and press Enter. /reset starts over, /exit or Ctrl-D \
@@ -51,7 +51,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let opened = using::open(&args.model.model)?;
+    let opened = args.model.open()?;
     let Some(template) = opened.template.clone() else {
         anyhow::bail!(
             "{} has no chat template (chat_template.jinja, or one in tokenizer_config.json or in a \

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use danlu::export::{ExportOptions, Exported, Steps};
+use danlu::export::{self, ExportOptions, Exported, Steps};
 use danlu::{machine, verify};
 use danlu_eval::Tolerance;
 use danlu_hub::Cache;
@@ -77,14 +77,24 @@ impl ExportArgs {
         Ok(ExportOptions { device, text: text.as_deref(), tolerance })
     }
 
-    /// Runs an export with a line of progress on a terminal; Ctrl-C ends it and leaves nothing.
+    /// Runs an export with a line of progress on a terminal; Ctrl-C ends it at once and leaves
+    /// nothing.
     pub fn watched(
         &self,
         work: impl FnOnce(&mut Steps<'_>) -> Result<Exported>,
     ) -> Result<Exported> {
         let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+        let (flag, target) = (Arc::clone(&stop), self.out.clone());
+        // A tensor or a comparison of a large model takes too long to wait for its end.
+        ctrlc::set_handler(move || {
+            flag.store(true, Ordering::SeqCst);
+            match export::abandon(&target) {
+                Ok(()) => output::note("stopped; nothing was left behind"),
+                Err(error) => output::error(&error),
+            }
+            #[allow(clippy::exit)]
+            std::process::exit(130);
+        })?;
         let on_terminal = std::io::stderr().is_terminal();
         let exported = work(&mut |done, total| {
             if on_terminal {
@@ -92,10 +102,14 @@ impl ExportArgs {
                 // A closed stderr must not end the work.
                 let _ = write!(std::io::stderr().lock(), "\rwriting {share:5.1} % ");
             }
-            if stop.load(Ordering::SeqCst) { Err(danlu_models::Error::Stopped) } else { Ok(()) }
+            Ok(())
         });
         if on_terminal {
             let _ = write!(std::io::stderr().lock(), "\r                \r");
+        }
+        while exported.is_err() && stop.load(Ordering::SeqCst) {
+            // What was written has gone from under the export: no error of its own.
+            std::thread::park();
         }
         exported
     }

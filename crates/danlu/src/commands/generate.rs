@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::sampling::{EndingArgs, SamplingArgs};
-use super::using::{self, EngineArgs, ModelArgs};
+use super::using::{EngineArgs, ModelArgs};
 use crate::output;
 
 /// Continue a text: the model writes what might come next.
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<()> {
         (None, None) => anyhow::bail!("give --prompt or --prompts"),
     };
     ensure!(args.answers > 0, "-n 0 asks for no answer");
-    let opened = using::open(&args.model.model)?;
+    let opened = args.model.open()?;
     let encode = |text: String| {
         let (ids, _) = danlu::heldout::encode(&text, &opened.tokenizer)?;
         Ok(Prompt { text, ids })

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use danlu_eval::{Surprise, log_probs};
 use serde_json::json;
 
-use super::using::{self, ModelArgs};
+use super::using::ModelArgs;
 use crate::output;
 
 /// Show how likely a model finds a text: log-probabilities token by token, and bits per byte.
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Result<()> {
         (None, None) => anyhow::bail!("give --text or --file"),
     };
     ensure!(!text.is_empty(), "the text is empty: there is nothing to score");
-    let opened = using::open(&args.model.model)?;
+    let opened = args.model.open()?;
     let (ids, bytes) = danlu::heldout::encode(&text, &opened.tokenizer)?;
     let scores = log_probs(opened.model.as_ref(), &[&ids])?.concat();
     // Without a start token the first token has nothing before it and no score.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use danlu::machine;
-use danlu::opened::Opened;
+use danlu::opened::{self, Opened};
+use danlu_formats::gguf::Mix;
 use danlu_infer::{Engine, EngineOptions, Speculation};
 use danlu_kernels::quant::BlockFormat;
 use danlu_models::BuildOptions;
@@ -17,6 +18,22 @@ pub struct ModelArgs {
     /// A model folder (as `danlu run` leaves it in runs/NAME/model, or as published), a .gguf file,
     /// or the name of a published model in the hub's local cache
     pub model: String,
+    /// Quantise the weights while they are read, as `danlu quantize` would (Q4_K_M, Q8_0 ...): less
+    /// memory for a model that is not quantised yet
+    #[arg(long, value_name = "TYPE")]
+    quantize: Option<String>,
+}
+
+impl ModelArgs {
+    /// Opens the model to use it.
+    pub fn open(&self) -> Result<Opened> {
+        open(&self.model, self.mix()?)
+    }
+
+    /// The types that its weights get on the way.
+    pub fn mix(&self) -> Result<Option<&'static Mix>> {
+        self.quantize.as_deref().map(opened::mix).transpose()
+    }
 }
 
 /// How the engine is set up.
@@ -87,18 +104,19 @@ impl EngineArgs {
     }
 }
 
-/// Opens a model to use it: its weights stay in their file, sums are f32.
-pub fn open(model: &str) -> Result<Opened> {
-    open_on(model, Device::cpu(machine::threads()?)?)
+/// Opens a model to use it: its weights stay in their file or are quantised on the way, sums are
+/// f32.
+pub fn open(model: &str, quantize: Option<&'static Mix>) -> Result<Opened> {
+    open_on(model, Device::cpu(machine::threads()?)?, quantize)
 }
 
 /// Opens another model that computes with the same threads.
 fn open_beside(model: &str, other: &Opened) -> Result<Opened> {
-    open_on(model, other.model.params().device().clone())
+    open_on(model, other.model.params().device().clone(), None)
 }
 
-fn open_on(model: &str, device: Device) -> Result<Opened> {
-    let options = BuildOptions::frozen(device, Precision::F32);
+fn open_on(model: &str, device: Device, quantize: Option<&'static Mix>) -> Result<Opened> {
+    let options = BuildOptions { quantize, ..BuildOptions::frozen(device, Precision::F32) };
     Opened::open(model, &options).with_context(|| match Path::new(model).exists() {
         true => format!("cannot open the model {model}"),
         false => format!(

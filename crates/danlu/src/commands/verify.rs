@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use danlu::verify;
+use danlu::{opened, verify};
 use danlu_eval::Tolerance;
 use serde_json::json;
 
@@ -19,6 +19,7 @@ use crate::output;
 #[command(after_help = "\
 Examples:
   danlu verify runs/quickstart/model quickstart-Q8_0.gguf --bits 8
+  danlu verify models/llama models/llama --quantize Q4_K_M --bits 4
   danlu verify models/llama model.gguf --file my-text.txt --max-divergence 0.05 --json")]
 #[group(skip)]
 pub struct Args {
@@ -26,6 +27,9 @@ pub struct Args {
     reference: String,
     /// What is checked against it
     other: String,
+    /// Quantise the second model while it is read (Q4_K_M, Q8_0 ...), to see what that would lose
+    #[arg(long, value_name = "TYPE")]
+    quantize: Option<String>,
     /// A file with the text to compare on [default: poems and a scene that ship with the program]
     #[arg(long)]
     file: Option<PathBuf>,
@@ -53,7 +57,9 @@ pub fn run(args: &Args) -> Result<()> {
             .with_context(|| format!("cannot read {} as UTF-8 text", path.display()))?,
         None => verify::TEXT,
     };
-    let [reference, other] = [using::open(&args.reference)?, using::open(&args.other)?];
+    let mix = args.quantize.as_deref().map(opened::mix).transpose()?;
+    let reference = using::open(&args.reference, None)?;
+    let other = using::open(&args.other, mix)?;
     let found = verify::agreement(&reference, &other, text)?;
     let usual = Tolerance::of_bits(args.bits);
     let tolerance = Tolerance {

@@ -201,7 +201,8 @@ impl Draft {
         let rows = logits.chunks_exact(self.model.shape().vocab_size);
         for (Guess { sequence, .. }, logits) in guesses.iter_mut().map(|g| &mut **g).zip(rows) {
             let Sequence { request, history, guess, .. } = sequence;
-            guess.push(sampler.choose(logits, &request.sampling, history)?);
+            let chosen = sampler.choose(logits, &request.sampling, history);
+            guess.push(chosen.map_err(|error| error.explained(self.model.as_ref()))?);
         }
         Ok(())
     }

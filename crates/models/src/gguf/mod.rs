@@ -10,5 +10,4 @@ mod write;
 pub use config::read_config;
 pub use metadata::{Constants, describe};
 pub use names::{Fix, GgufNames, GgufPlace};
-pub(crate) use write::encode;
 pub use write::{Export, Importance};

@@ -1,7 +1,6 @@
 //! Writing a model's tensors as a GGUF has them: one at a time, in the types of a mix.
 
 use std::io::Write;
-use std::sync::OnceLock;
 
 use danlu_formats::gguf::{Metadata, MixFacts, Writer};
 use danlu_formats::{Dtype, ElementType, TensorEntry};
@@ -10,13 +9,11 @@ use danlu_kernels::quant::BlockFormat;
 
 use super::metadata::Constants;
 use super::names::Fix;
+use crate::quantize::encode;
 use crate::{CausalLm, Error, ModelShape, Parameters, Result};
 
-/// Numbers that a thread quantises at a time, about.
-const TASK_NUMBERS: usize = 1 << 16;
-
-/// How much an error matters in each column of a tensor of this GGUF name; `None` where it is not
-/// known.
+/// How much an error matters in each column of the parameter with this published name; `None` where
+/// it is not known.
 pub type Importance<'a> = dyn Fn(&str) -> Option<&'a [f32]> + 'a;
 
 /// A tensor of the file.
@@ -121,12 +118,15 @@ impl<'a> Export<'a> {
         for (part, &format) in self.parts.iter().zip(formats) {
             let name = &part.entry.name;
             for &index in &part.parameters {
-                let values = self.arranged(index, part.fix)?;
-                let bytes = encode(cpu, format, &values, importance(name)).map_err(|problem| {
+                let (values, cols) = self.arranged(index, part.fix)?;
+                let weights =
+                    self.parameters.specs().nth(index).and_then(|it| importance(&it.name));
+                let rows = (&values[..], cols);
+                let bytes = encode(cpu, format, rows, weights).map_err(|problem| {
                     Error::Weights { file: "the source".to_owned(), tensor: name.clone(), problem }
                 })?;
                 writer.write(name, &bytes)?;
-                done += values.0.len();
+                done += values.len();
                 watch(done, total)?;
             }
         }
@@ -161,33 +161,5 @@ impl<'a> Export<'a> {
         }
         let row_len = if is_matrix { cols } else { values.len() };
         Ok((values, row_len))
-    }
-}
-
-/// Rows of numbers in a type, on all threads.
-pub(crate) fn encode(
-    cpu: &Cpu,
-    format: BlockFormat,
-    (values, cols): &(Vec<f32>, usize),
-    importance: Option<&[f32]>,
-) -> std::result::Result<Vec<u8>, String> {
-    let cols = *cols;
-    let row_bytes = format.row_bytes(cols).ok_or_else(|| {
-        format!("has rows of {cols} numbers, which are no whole blocks of {format}")
-    })?;
-    let rows = values.len() / cols.max(1);
-    let rows_of_a_task = (TASK_NUMBERS / cols.max(1)).clamp(1, rows.max(1));
-    let mut bytes = vec![0; rows * row_bytes];
-    let fault = OnceLock::new();
-    cpu.pool.for_each_chunk(&mut bytes, rows_of_a_task * row_bytes, |task, out| {
-        let start = task * rows_of_a_task * cols;
-        let numbers = out.len() / row_bytes * cols;
-        if let Err(error) = format.quantize(&values[start..start + numbers], importance, out) {
-            fault.get_or_init(|| error.to_string());
-        }
-    });
-    match fault.into_inner() {
-        Some(problem) => Err(format!("cannot be {format}: {problem}")),
-        None => Ok(bytes),
     }
 }

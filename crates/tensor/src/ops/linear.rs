@@ -18,6 +18,7 @@ use danlu_kernels::cpu::quantised::Product;
 
 use crate::autograd::{is_recording, place_for, record, record_many_into};
 use crate::frozen::{multiply, multiply_back};
+use crate::watch::show_input;
 use crate::{DType, Device, Param, Result, Tensor, with_elements};
 
 /// How a weight lies in memory.
@@ -46,6 +47,7 @@ pub struct LinearWeight<'a> {
 /// When shapes do not fit, or `x` does not have the compute type of the weight's store.
 pub fn linear(x: &Tensor, layer: &LinearWeight<'_>) -> Result<Tensor> {
     let out = layer.forward("linear", x, None)?;
+    show_input(layer.weight, x);
     Ok(record_layers(x, &[*layer], vec![out]).swap_remove(0))
 }
 
@@ -59,6 +61,7 @@ pub fn linears(x: &Tensor, layers: &[LinearWeight<'_>]) -> Result<Vec<Tensor>> {
     } else {
         layers.iter().map(|layer| layer.forward("linears", x, None)).collect::<Result<_>>()?
     };
+    layers.iter().for_each(|layer| show_input(layer.weight, x));
     Ok(record_layers(x, layers, outputs))
 }
 
@@ -93,6 +96,7 @@ fn frozen_linears(
 /// As [`linear`], or when the residual does not have the shape of the output.
 pub fn linear_add(x: &Tensor, layer: &LinearWeight<'_>, residual: &Tensor) -> Result<Tensor> {
     let out = layer.forward("linear_add", x, Some(residual))?;
+    show_input(layer.weight, x);
     let saved = Saved::new(x, &[*layer]);
     Ok(record(&[x, residual], layer.wants_gradient(), out, move |d_out| {
         let d_x = saved.backward(&[Some(d_out.clone())], None)?;

@@ -43,7 +43,7 @@ pub fn run(args: &BatchArgs) -> Result<()> {
     let BatchArgs { slots, prompt, tokens, .. } = *args;
     let requests = args.requests.unwrap_or(slots);
     ensure!(requests > 0 && prompt > 0 && tokens > 0, "there would be nothing to time");
-    let (opened, device, load_s) = open(&args.model.model, args.threads)?;
+    let (opened, device, load_s) = open(&args.model, args.threads)?;
     let kv_format = Some(args.kv_type.format());
     let options = EngineOptions { kv_format, ..EngineOptions::for_model(opened.model.as_ref()) };
     let load = BatchLoad { slots, requests, prompt, answer: tokens };

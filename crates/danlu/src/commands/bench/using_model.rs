@@ -67,7 +67,7 @@ struct Measured {
 /// Runs `bench decode`.
 pub fn decode(args: &DecodeArgs) -> Result<()> {
     ensure!(args.tokens > 0, "--tokens 0: there would be nothing to time");
-    let (opened, device, load_s) = open(&args.model.model, args.threads)?;
+    let (opened, device, load_s) = open(&args.model, args.threads)?;
     let model = opened.model.as_ref();
     let seconds = median(speed::decode(model, args.prompt, args.tokens)?);
     let bytes_per_s = speed::bytes_per_token(model) as f64 / seconds;
@@ -77,7 +77,7 @@ pub fn decode(args: &DecodeArgs) -> Result<()> {
 /// Runs `bench prefill`.
 pub fn prefill(args: &PrefillArgs) -> Result<()> {
     ensure!(args.tokens > 0 && args.runs > 0, "--tokens or --runs 0: nothing to time");
-    let (opened, device, load_s) = open(&args.model.model, args.threads)?;
+    let (opened, device, load_s) = open(&args.model, args.threads)?;
     let model = opened.model.as_ref();
     let seconds = median(speed::prefill(model, args.tokens, args.runs)?);
     let bytes_per_s = speed::bytes_per_token(model) as f64 / seconds;
@@ -85,10 +85,12 @@ pub fn prefill(args: &PrefillArgs) -> Result<()> {
 }
 
 /// A model, where it computes, and the seconds it took to open it.
-pub fn open(model: &str, asked: Option<usize>) -> Result<(Opened, Device, f64)> {
+pub fn open(model: &ModelArgs, asked: Option<usize>) -> Result<(Opened, Device, f64)> {
     let device = Device::cpu(threads(asked)?)?;
     let start = Instant::now();
-    let opened = Opened::open(model, &BuildOptions::frozen(device.clone(), Precision::F32))?;
+    let frozen = BuildOptions::frozen(device.clone(), Precision::F32);
+    let options = BuildOptions { quantize: model.mix()?, ..frozen };
+    let opened = Opened::open(&model.model, &options)?;
     Ok((opened, device, start.elapsed().as_secs_f64()))
 }
 
