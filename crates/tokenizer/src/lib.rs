@@ -16,6 +16,7 @@ mod byte_alphabet;
 mod byte_level;
 mod charsmap;
 mod chat;
+mod counts;
 mod decoding;
 mod error;
 mod merges;

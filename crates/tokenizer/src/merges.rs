@@ -2,13 +2,15 @@
 //!
 //! The most frequent pair is merged first; among equally frequent ones the pair with the smaller
 //! ids. Nothing depends on hashing order or threads, so the same text gives the same merges.
-//! Counts are 64 bits wide. (The library's own trainer counts in 32 bits and breaks some ties in
-//! hash order, which a run that must resume bit-identically cannot use.)
+//! Counts are 64 bits wide. A test holds the merges to the library's own trainer, which counts in
+//! 32 bits and, where two pairs spell one token, counts what was merged before a second time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::SPECIAL_TOKENS;
+use crate::byte_level::hash::{mix, mix2};
 
 /// Ids of the 256 single bytes start after the control tokens.
 pub(crate) const FIRST_BYTE_ID: u32 = SPECIAL_TOKENS.len() as u32;
@@ -31,9 +33,48 @@ pub(crate) struct Merges {
     pub(crate) pairs: Vec<Pair>,
 }
 
+/// Hashes a pair of ids, which is all that these tables are looked up by.
+#[derive(Default)]
+struct PairHasher(u64);
+
+impl Hasher for PairHasher {
+    fn finish(&self) -> u64 {
+        mix(self.0)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.0 = mix2(self.0, u64::from(byte)));
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        self.0 = self.0 << 32 | u64::from(id);
+    }
+}
+
+type PairMap<V> = HashMap<Pair, V, BuildHasherDefault<PairHasher>>;
+
+/// The words as ids, end to end; each only gets shorter and stays where it is.
+struct Words {
+    ids: Vec<u32>,
+    /// Where a word begins, how many ids it has, how often it occurs.
+    spans: Vec<(usize, usize, i64)>,
+}
+
+impl Words {
+    fn new(words: &[(&[u8], u64)]) -> Self {
+        let mut ids = Vec::with_capacity(words.iter().map(|(bytes, _)| bytes.len()).sum());
+        let mut spans = Vec::with_capacity(words.len());
+        for (bytes, count) in words {
+            spans.push((ids.len(), bytes.len(), i64::try_from(*count).unwrap_or(i64::MAX)));
+            ids.extend(bytes.iter().map(|&byte| u32::from(byte) + FIRST_BYTE_ID));
+        }
+        Self { ids, spans }
+    }
+}
+
 struct Learner {
-    words: Vec<(Vec<u32>, i64)>,
-    pairs: HashMap<Pair, Occurrences>,
+    words: Words,
+    pairs: PairMap<Occurrences>,
     queue: BinaryHeap<(i64, Reverse<Pair>)>,
     id_of: HashMap<Vec<u8>, u32>,
     merged: HashSet<Pair>,
@@ -58,16 +99,10 @@ impl Learner {
     fn new(words: &[(&[u8], u64)]) -> Self {
         let tokens: Vec<Vec<u8>> = (0..=255_u8).map(|byte| vec![byte]).collect();
         let id_of = tokens.iter().cloned().zip(FIRST_BYTE_ID..).collect();
-        let words: Vec<(Vec<u32>, i64)> = words
-            .iter()
-            .map(|(bytes, count)| {
-                let ids = bytes.iter().map(|&byte| u32::from(byte) + FIRST_BYTE_ID).collect();
-                (ids, i64::try_from(*count).unwrap_or(i64::MAX))
-            })
-            .collect();
-        let mut pairs: HashMap<Pair, Occurrences> = HashMap::new();
-        for (index, (ids, count)) in words.iter().enumerate() {
-            for window in ids.windows(2) {
+        let words = Words::new(words);
+        let mut pairs: PairMap<Occurrences> = PairMap::default();
+        for (index, &(start, length, count)) in words.spans.iter().enumerate() {
+            for window in words.ids[start..start + length].windows(2) {
                 let occurrences = pairs.entry((window[0], window[1])).or_default();
                 occurrences.count += count;
                 if occurrences.words.last() != Some(&(index as u32)) {
@@ -126,9 +161,9 @@ impl Learner {
         holders.dedup();
         let mut grown = Vec::new();
         for index in holders {
-            let (ids, count) = &mut self.words[index as usize];
-            let count = *count;
-            replace(ids, pair, merged, |changed, sign| {
+            let (start, length, count) = &mut self.words.spans[index as usize];
+            let (ids, count) = (&mut self.words.ids[*start..*start + *length], *count);
+            *length = replace(ids, pair, merged, |changed, sign| {
                 let occurrences = self.pairs.entry(changed).or_default();
                 occurrences.count += sign * count;
                 if sign > 0 {
@@ -150,8 +185,8 @@ impl Learner {
 }
 
 /// Replaces `pair` by `merged` from left to right in `ids`, and reports each neighbouring pair that
-/// this ends (-1) or makes (+1).
-fn replace(ids: &mut Vec<u32>, pair: Pair, merged: u32, mut change: impl FnMut(Pair, i64)) {
+/// this ends (-1) or makes (+1). Returns how many ids there are then.
+fn replace(ids: &mut [u32], pair: Pair, merged: u32, mut change: impl FnMut(Pair, i64)) -> usize {
     let mut written = 0;
     let mut read = 0;
     while read < ids.len() {
@@ -172,7 +207,7 @@ fn replace(ids: &mut Vec<u32>, pair: Pair, merged: u32, mut change: impl FnMut(P
         }
         written += 1;
     }
-    ids.truncate(written);
+    written
 }
 
 #[cfg(test)]
@@ -195,7 +230,10 @@ mod tests {
             }
             let best = counts.iter().max_by_key(|&(&pair, &count)| (count, Reverse(pair)));
             let Some((&pair, _)) = best else { break };
-            words.iter_mut().for_each(|(ids, _)| replace(ids, pair, next, |_, _| {}));
+            for (ids, _) in &mut words {
+                let left = replace(ids, pair, next, |_, _| {});
+                ids.truncate(left);
+            }
             learned.push(pair);
         }
         learned
@@ -220,5 +258,51 @@ mod tests {
         let word = SPECIAL_TOKENS[0].as_bytes();
         let learned = learn(&[(word, 1000)], 600, 1);
         assert!(learned.tokens.iter().all(|token| token != word));
+    }
+
+    /// Bytes spelled so that the library, which numbers letters in the order of their code points,
+    /// numbers them as we do.
+    fn spell(bytes: &[u8]) -> String {
+        bytes.iter().filter_map(|&byte| char::from_u32(0x100 + u32::from(byte))).collect()
+    }
+
+    #[test]
+    fn merges_are_those_of_the_reference_trainer() {
+        use tokenizers::Trainer;
+        use tokenizers::models::bpe::{BPE, BpeTrainer};
+
+        let text = include_str!("../../../golden/tokenizer/text.txt");
+        let splitter = crate::byte_level::split::Splitter::of_pattern(crate::PRE_SPLIT).unwrap();
+        let pieces = |text: &str| {
+            let mut pieces = Vec::new();
+            splitter.pieces(text, |start, end| pieces.push(spell(&text.as_bytes()[start..end])));
+            pieces
+        };
+        for (text, vocab_size) in [(text, 900), (&[text, "to be or not"].concat(), 700)] {
+            let special = SPECIAL_TOKENS.map(|token| tokenizers::AddedToken::from(token, true));
+            let mut trainer = BpeTrainer::builder()
+                .show_progress(false)
+                .vocab_size(vocab_size)
+                .min_frequency(2)
+                .special_tokens(special.to_vec())
+                .initial_alphabet(
+                    (0..=255_u8).flat_map(|byte| char::from_u32(0x100 + u32::from(byte))).collect(),
+                )
+                .build();
+            trainer.feed([text].iter(), |text| Ok(pieces(text))).unwrap();
+            let mut model = BPE::default();
+            trainer.train(&mut model).unwrap();
+            let model = serde_json::to_value(&model).unwrap();
+            let expected: Vec<(String, String)> =
+                serde_json::from_value(model["merges"].clone()).unwrap();
+
+            let counts = crate::counts::count(splitter, [text]);
+            let learned = learn(&counts.sorted(), vocab_size, 2);
+            let token = |id: u32| spell(&learned.tokens[(id - FIRST_BYTE_ID) as usize]);
+            let merges: Vec<(String, String)> =
+                learned.pairs.iter().map(|&(left, right)| (token(left), token(right))).collect();
+            assert!(merges.len() > 300);
+            assert_eq!(merges, expected);
+        }
     }
 }

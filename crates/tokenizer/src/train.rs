@@ -9,17 +9,16 @@
 //! - a run of signs with the space before and the line ends after it (`，\n`);
 //! - blank lines, then other white space.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::utils::SysRegex;
 use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use crate::byte_alphabet::spell;
+use crate::byte_level::split::Splitter;
+use crate::counts::count;
 use crate::merges::{FIRST_BYTE_ID, Merges, learn};
 use crate::pipeline::{Pipeline, SharedModel};
 use crate::{Error, Result, SPECIAL_TOKENS, Tokenizer};
@@ -90,19 +89,11 @@ pub fn train<'a>(
     texts: impl IntoIterator<Item = &'a str>,
 ) -> Result<Tokenizer> {
     config.validate()?;
-    let pattern = SysRegex::new(PRE_SPLIT).map_err(|error| Error::Encode(error.to_string()))?;
-    let mut counts: HashMap<Box<[u8]>, u64> = HashMap::new();
-    for text in texts {
-        for (start, end) in pattern.find_iter(text) {
-            let piece = &text.as_bytes()[start..end];
-            match counts.get_mut(piece) {
-                Some(count) => *count += 1,
-                None => drop(counts.insert(piece.into(), 1)),
-            }
-        }
-    }
-    let mut words: Vec<(&[u8], u64)> = counts.iter().map(|(word, &n)| (&**word, n)).collect();
-    words.sort_unstable();
+    let Some(splitter) = Splitter::of_pattern(PRE_SPLIT) else {
+        unreachable!("the rules of our own pattern are known");
+    };
+    let counts = count(splitter, texts);
+    let words = counts.sorted();
     let merges = learn(&words, config.vocab_size, config.min_frequency);
     let reached = merges.tokens.len() + SPECIAL_TOKENS.len();
     if reached < config.vocab_size {

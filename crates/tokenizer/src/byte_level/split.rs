@@ -172,8 +172,7 @@ impl Splitter {
         Self { rules, isolated, classes: &CLASSES, letters, not_signs: letters | NUMBER | SPACE }
     }
 
-    /// The splitter of a pattern, for tests; `None` when the pattern is not known.
-    #[cfg(test)]
+    /// The splitter of a pattern; `None` when the pattern is not known.
     pub(crate) fn of_pattern(pattern: &str) -> Option<Self> {
         let (_, rules) = PATTERNS.iter().find(|(known, _)| *known == pattern)?;
         Some(Self::new(*rules, Isolated::Nothing))
