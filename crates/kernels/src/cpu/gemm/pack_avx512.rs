@@ -85,6 +85,9 @@ trait Units {
     const ELEMENT: usize;
     /// Depth elements of a unit.
     const UNIT: usize;
+    /// Whether bf16 become f32: they are transposed in pairs, which takes half as long, and lines
+    /// of memory are then read once.
+    const WIDENS: bool = false;
     /// Up to 16 units of one lane, from its first `depth` elements at `from`; zeros beyond.
     unsafe fn along_depth<const ALL: bool>(from: *const u8, depth: usize) -> __m512i;
     /// One unit of up to 16 neighbouring lanes: the addresses of its (one or two) depths, and
@@ -189,6 +192,7 @@ impl Units for F32ToRounded {
 impl Units for Bf16ToF32 {
     const ELEMENT: usize = 2;
     const UNIT: usize = 1;
+    const WIDENS: bool = true;
     #[inline(always)]
     unsafe fn along_depth<const ALL: bool>(from: *const u8, depth: usize) -> __m512i {
         // SAFETY: `depth` elements are there.
@@ -266,7 +270,12 @@ unsafe fn pack_as<U: Units>(
                 for (panel, cut) in panels.cuts.windows(2).enumerate() {
                     let start = start.wrapping_add(cut[0] * source.stride * U::ELEMENT);
                     let source = Source { lanes: cut[1] - cut[0], ..source };
-                    transpose::<U>(source, start, panels, out.wrapping_add(panel * panels.stride));
+                    let out = out.wrapping_add(panel * panels.stride);
+                    if U::WIDENS {
+                        transpose::<Bf16ToBf16, true>(source, start, panels, out);
+                    } else {
+                        transpose::<U, false>(source, start, panels, out);
+                    }
                 }
             }
             Layout::Panels(panels) => interleave::<U>(source, start, panels, out),
@@ -358,9 +367,10 @@ fn prefetch_rows<U: Units>(row: *const u8, step: usize, lanes: usize) {
     }
 }
 
-/// Consecutive depths of a lane lie side by side in memory: 16 x 16 units at a time.
+/// Consecutive depths of a lane lie side by side in memory: 16 x 16 units at a time. With `WIDEN`
+/// the units are pairs of bf16, and each is written as two f32.
 #[inline(always)]
-unsafe fn transpose<U: Units>(
+unsafe fn transpose<U: Units, const WIDEN: bool>(
     source: Source<'_>,
     start: *const u8,
     panels: Panels<'_>,
@@ -389,9 +399,17 @@ unsafe fn transpose<U: Units>(
                     }
                 }
                 let columns = transpose_16x16(lanes);
-                let out = out.add(block * width + group);
-                for (unit, column) in columns.iter().enumerate().take(units - block) {
-                    store(out.add(unit * width), *column, stream);
+                for (unit, column) in (block..units).zip(columns) {
+                    if WIDEN {
+                        let out = out.add(2 * unit * width + group);
+                        store(out, _mm512_slli_epi32::<16>(column), stream);
+                        if 2 * unit + 1 < source.depth {
+                            let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+                            store(out.add(width), _mm512_and_si512(column, high), stream);
+                        }
+                    } else {
+                        store(out.add(unit * width + group), column, stream);
+                    }
                 }
             }
         }
