@@ -25,6 +25,7 @@ use std::path::Path;
 
 pub use draft::Draft;
 pub use setup::{Setup, StepConfig};
+pub use words::Language;
 
 use crate::{DataConfig, Document, Result};
 
