@@ -16,6 +16,7 @@ mod gopher_repetition;
 mod length;
 mod lines;
 mod nfc;
+pub mod private_data;
 mod setup;
 mod whitespace;
 mod words;
@@ -129,6 +130,7 @@ pub const STEPS: &[Step] = &[
     c4_paragraphs::STEP,
     bad_words::STEP,
     fineweb::STEP,
+    private_data::STEP,
 ];
 
 /// The steps of a recipe that names none, in their order.
