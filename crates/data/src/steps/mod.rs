@@ -15,10 +15,12 @@ mod gopher_quality;
 mod gopher_repetition;
 mod length;
 mod lines;
+mod mojibake;
 mod nfc;
 pub mod private_data;
 mod setup;
 mod whitespace;
+mod width;
 mod words;
 
 use std::borrow::Cow;
@@ -124,6 +126,8 @@ pub const STEPS: &[Step] = &[
     control::STEP,
     whitespace::STEP,
     length::STEP,
+    mojibake::STEP,
+    width::STEP,
     gopher_repetition::STEP,
     gopher_quality::STEP,
     c4::STEP,
