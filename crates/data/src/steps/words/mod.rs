@@ -1,4 +1,8 @@
 //! Words and sentences as spaCy splits them, which is what datatrove's filters count.
+//!
+//! The tables beside this file are made by `golden/data/filters_tables.py` from what others own:
+//! spaCy (MIT, (c) ExplosionAI GmbH), jieba (MIT, (c) 2013 Sun Junyi), datatrove (Apache-2.0,
+//! (c) Hugging Face).
 
 mod chinese;
 pub(super) mod classes;
