@@ -102,6 +102,25 @@ fn steps_are_written_as_they_were_read() {
 }
 
 proptest! {
+    /// Whatever a text holds, a step keeps it or drops it for a reason.
+    #[test]
+    fn no_text_is_too_strange_for_a_step(
+        text in "\\PC*|([0-9０-９]{1,6}|://|[-+()（）@＠:./?&=xX \\n'Ãâé\u{ad}。中国人])*",
+    ) {
+        for step in STEPS {
+            for settings in [json!({}), json!({ "language": "zh" })] {
+                let mut entry = settings;
+                entry["name"] = step.name.into();
+                let Ok(cleaner) = cleaner(&json!([entry])) else { continue };
+                let verdict = cleaner.clean(document(&text));
+                if let Verdict::Drop { step: dropped, reason, .. } = verdict {
+                    prop_assert_eq!(dropped, step.name);
+                    prop_assert!(!reason.is_empty());
+                }
+            }
+        }
+    }
+
     #[test]
     fn rewriting_turns_changes_nothing_the_second_time(
         text in "\\PC*|[ \\t\\r\\n\\u{feff}a]*",
