@@ -27,7 +27,7 @@ def filters_en():
 
 
 def filters_zh():
-    lang = "zho"
+    lang = "cmn_Hani"
     return {
         "gopher_repetition": GopherRepetitionFilter(
             dup_line_frac=0.287, dup_para_frac=0, dup_line_char_frac=0, dup_para_char_frac=0,
@@ -87,4 +87,5 @@ def main():
             f.flush()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,11 @@
-"""Picks documents and what datatrove decides on them for filters.jsonl, below 100 kB.
+"""Picks documents and what datatrove decides on them for filters_en.jsonl and filters_zh.jsonl,
+each below 100 kB.
 
-    python3 filters.py CORPUS.jsonl DECISIONS.jsonl .. > filters.jsonl
+    python3 filters.py CORPUS.jsonl DECISIONS.jsonl .. > filters_en.jsonl
 
-CORPUS is made by bench/peers/filters_corpora.py, DECISIONS by bench/peers/filters_reference.py en
-(datatrove 0.10.1, spaCy 3.8.18). For each reason of each filter the shortest documents, then those
-whose text C4 rewrites, as long as there is room.
+CORPUS is made by bench/peers/filters_corpora.py, DECISIONS by bench/peers/filters_reference.py
+(datatrove 0.10.1, spaCy 3.8.18, jieba 0.42.1). For each reason of each filter the shortest
+documents, then those whose text C4 rewrites, as long as there is room.
 """
 import json, sys
 
@@ -12,16 +13,14 @@ texts = {}
 for line in open(sys.argv[1]):
     record = json.loads(line)
     texts[record["id"]] = record["text"]
-FILTERS = ["gopher_repetition", "gopher_quality", "fineweb", "c4"]
 rows = {}
 for path in sys.argv[2:]:
     for line in open(path):
         row = json.loads(line)
-        row.pop("c4_paper", None), row.pop("c4_paper_text", None)
         rows[row["id"]] = row
 groups = {}
 for row in rows.values():
-    keys = [(name, row[name]) for name in FILTERS] + [("chain", row["chain"])]
+    keys = [(name, row[name]) for name in row if name not in ("id", "words", "text", "c4_text")]
     for key in keys + ([("rewritten", None)] if "c4_text" in row else []):
         groups.setdefault(key, []).append(row)
 chosen, room = {}, 95_000

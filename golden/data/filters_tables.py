@@ -1,4 +1,4 @@
-"""Writes the tables that word and sentence splitting rest on, by asking spaCy and Python.
+"""Writes the tables that word and sentence splitting rest on, by asking spaCy, Python and jieba.
 
     python filters_tables.py CRATES/data/src/steps/words
 
@@ -6,11 +6,12 @@ Written against spaCy 3.8.18, datatrove 0.10.1, Python 3.11 (Unicode 14). classe
 each run of code points with equal properties, `first flags` in hexadecimal. english.txt: a line for
 each exception, its tokens joined by spaces; where spaCy also finds it after splitting (the "special
 matcher"), a tab and the tokens it is found as. units.txt: what is cut off behind a digit.
-terminal.txt: what ends a line in datatrove, in order.
+terminal.txt: what ends a line in datatrove, in order. chinese.txt.xz: the words of jieba 0.42.1 and
+how often it met them.
 """
-import re, sys, unicodedata
+import lzma, re, sys, unicodedata
 
-import spacy
+import jieba, spacy
 from datatrove.utils.text import PUNCTUATION_SET, TERMINAL_PUNCTUATION
 from spacy.lang.char_classes import ALPHA_LOWER, ALPHA_UPPER, LIST_CURRENCY, LIST_UNITS
 from spacy.pipeline import Sentencizer
@@ -89,3 +90,7 @@ with open(f"{folder}/units.txt", "w") as f:
 
 with open(f"{folder}/terminal.txt", "w") as f:
     f.write("".join(sorted(TERMINAL_PUNCTUATION)) + "\n")
+
+with jieba.get_dict_file() as words, lzma.open(f"{folder}/chinese.txt.xz", "w", preset=9) as f:
+    for line in words:
+        f.write(b" ".join(line.split(b" ")[:2]) + b"\n")

@@ -1,9 +1,10 @@
 //! Runs documents through steps and writes what became of each: the side of the comparison with
 //! other filters that is ours.
 //!
-//! `filters STEPS.json IN.jsonl OUT.jsonl [THREADS]`: STEPS.json maps names to lists of steps; OUT
-//! has a line for each document with, for each name, the reason (null when it is kept) and the text
-//! where it changed. Documents per second go to stderr.
+//! `filters STEPS.json IN.jsonl OUT.jsonl THREADS [LANGUAGE]`: STEPS.json maps names to lists of
+//! steps; OUT has a line for each document with, for each name, the reason (null when it is kept)
+//! and the text where it changed, and with a LANGUAGE the number of words and the CRC-32 of their
+//! lines. Documents per second go to stderr.
 
 #![allow(clippy::print_stderr)]
 
@@ -13,18 +14,21 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use danlu_data::steps::{Cleaner, Verdict};
+use danlu_data::steps::{Cleaner, Language, Verdict};
 use danlu_data::{DataConfig, Document};
+use flate2::Crc;
 use serde_json::{Map, Value, json};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, steps, input, output, rest @ ..] = &arguments[..] else {
-        return Err("filters STEPS.json IN.jsonl OUT.jsonl [THREADS]".into());
+    let [_, steps, input, output, threads, language @ ..] = &arguments[..] else {
+        return Err("filters STEPS.json IN.jsonl OUT.jsonl THREADS [LANGUAGE]".into());
     };
-    let threads = rest.first().map_or(Ok(1), |count| count.parse::<usize>())?.max(1);
+    let threads = threads.parse::<usize>()?.max(1);
+    let language = language.first().map(|name| serde_json::from_value::<Language>(json!(name)));
+    let language = language.transpose()?;
     let sets: BTreeMap<String, Value> = serde_json::from_str(&std::fs::read_to_string(steps)?)?;
     let built: Outcome<Vec<(String, Cleaner)>> = sets
         .into_iter()
@@ -41,7 +45,8 @@ fn main() -> Outcome<()> {
     for batch in lines.chunks(1000 * threads) {
         let parts = batch.chunks(batch.len().div_ceil(threads));
         let judged: Vec<Outcome<Vec<u8>>> = std::thread::scope(|scope| {
-            let run: Vec<_> = parts.map(|part| scope.spawn(|| judge_all(part, &built))).collect();
+            let judge = |part| judge_all(part, &built, language);
+            let run: Vec<_> = parts.map(|part| scope.spawn(move || judge(part))).collect();
             run.into_iter().map(|thread| thread.join().unwrap_or(Ok(Vec::new()))).collect()
         });
         for part in judged {
@@ -59,12 +64,22 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn judge_all(lines: &[&str], sets: &[(String, Cleaner)]) -> Outcome<Vec<u8>> {
+fn judge_all(
+    lines: &[&str],
+    sets: &[(String, Cleaner)],
+    language: Option<Language>,
+) -> Outcome<Vec<u8>> {
     let mut out = Vec::new();
     for line in lines {
         let document: Document = serde_json::from_str(line)?;
         let mut row = Map::new();
         row.insert("id".to_owned(), document.id.clone().into());
+        if let Some(language) = language {
+            let words = language.split(&document.text);
+            let mut crc = Crc::new();
+            crc.update(words.join("\n").as_bytes());
+            row.insert("words".to_owned(), json!([words.len(), crc.sum()]));
+        }
         for (name, cleaner) in sets {
             match cleaner.clean(document.clone()) {
                 Verdict::Keep(kept) => {

@@ -73,12 +73,54 @@ fn unknown_steps_and_settings_are_refused_with_the_nearest_name() {
 }
 
 #[test]
+fn every_step_refuses_a_setting_that_it_has_not() {
+    for step in STEPS {
+        let error = cleaner(&json!([{ "name": step.name, "sitting": 3 }])).err().unwrap();
+        let error = error.to_string();
+        let known = error.contains("unknown field `sitting`, expected");
+        assert!(known || error.contains("it has no settings"), "{error}");
+    }
+}
+
+#[test]
+fn damaged_lines_are_read_again_as_ftfy_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../golden/data/mojibake.jsonl");
+    let cleaner = cleaner(&json!(["mojibake"])).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.lines().count() > 200);
+    for line in text.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let before = row["before"].as_str().unwrap();
+        assert_eq!(cleaner.clean_text(before), row["after"].as_str().unwrap(), "{before}");
+    }
+}
+
+#[test]
 fn steps_are_written_as_they_were_read() {
     let steps = json!(["nfc", { "name": "length", "min_chars": 3 }]);
     assert_eq!(serde_json::to_value(config(&steps).steps).unwrap(), steps);
 }
 
 proptest! {
+    /// Whatever a text holds, a step keeps it or drops it for a reason.
+    #[test]
+    fn no_text_is_too_strange_for_a_step(
+        text in "\\PC*|([0-9０-９]{1,6}|://|[-+()（）@＠:./?&=xX \\n'Ãâé\u{ad}。中国人])*",
+    ) {
+        for step in STEPS {
+            for settings in [json!({}), json!({ "language": "zh" })] {
+                let mut entry = settings;
+                entry["name"] = step.name.into();
+                let Ok(cleaner) = cleaner(&json!([entry])) else { continue };
+                let verdict = cleaner.clean(document(&text));
+                if let Verdict::Drop { step: dropped, reason, .. } = verdict {
+                    prop_assert_eq!(dropped, step.name);
+                    prop_assert!(!reason.is_empty());
+                }
+            }
+        }
+    }
+
     #[test]
     fn rewriting_turns_changes_nothing_the_second_time(
         text in "\\PC*|[ \\t\\r\\n\\u{feff}a]*",

@@ -1,12 +1,13 @@
-//! The quality filters decide as datatrove does: golden/data/filters.jsonl, made by the scripts
-//! beside it.
+//! The quality filters decide as datatrove does: golden/data/filters_*.jsonl, made by the
+//! scripts beside them.
 
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
-use danlu_data::steps::{Cleaner, Verdict};
+use danlu_data::steps::{Cleaner, Language, Verdict};
 use danlu_data::{DataConfig, Document};
+use flate2::Crc;
 use serde_json::{Value, json};
 
 fn cleaner(steps: &Value) -> Cleaner {
@@ -24,40 +25,68 @@ fn judge(cleaner: &Cleaner, text: &str) -> (Option<String>, String) {
     }
 }
 
-fn rows() -> Vec<Value> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../golden/data/filters.jsonl");
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+/// The filters of a language, those of FineWeb and FineWeb-2 in their order, and the documents.
+const LANGUAGES: [(&str, &[&str]); 2] = [
+    ("en", &["gopher_repetition", "gopher_quality", "c4", "fineweb"]),
+    ("zh", &["gopher_repetition", "fineweb", "gopher_quality"]),
+];
+
+fn rows(language: &str) -> Vec<Value> {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../golden/data");
+    let text = std::fs::read_to_string(golden.join(format!("filters_{language}.jsonl"))).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows.len() > 100);
+    rows
+}
+
+fn steps(language: &str, names: &[&str]) -> Value {
+    names.iter().map(|name| json!({ "name": name, "language": language })).collect()
 }
 
 #[test]
 fn each_filter_decides_as_datatrove() {
-    let rows = rows();
-    assert!(rows.len() > 100);
-    for name in ["gopher_repetition", "gopher_quality", "c4", "fineweb"] {
-        let cleaner = cleaner(&json!([name]));
-        for row in &rows {
-            let text = row["text"].as_str().unwrap();
-            let (reason, after) = judge(&cleaner, text);
-            assert_eq!(reason.as_deref(), row[name].as_str(), "{name} on {}", row["id"]);
-            let expected = row.get(format!("{name}_text")).map_or(text, |t| t.as_str().unwrap());
-            assert_eq!(after, expected, "{name} on {}", row["id"]);
+    for (language, names) in LANGUAGES {
+        let rows = rows(language);
+        for name in names {
+            let cleaner = cleaner(&steps(language, &[name]));
+            for row in &rows {
+                let text = row["text"].as_str().unwrap();
+                let (reason, after) = judge(&cleaner, text);
+                assert_eq!(reason.as_deref(), row[name].as_str(), "{name} on {}", row["id"]);
+                let expected =
+                    row.get(format!("{name}_text")).map_or(text, |t| t.as_str().unwrap());
+                assert_eq!(after, expected, "{name} on {}", row["id"]);
+            }
         }
     }
 }
 
 #[test]
-fn the_chain_of_fineweb_decides_as_datatrove() {
-    let order = ["gopher_repetition", "gopher_quality", "c4", "fineweb"];
-    let cleaner = cleaner(&json!(order));
-    for row in rows() {
-        let text = row["text"].as_str().unwrap();
-        let document =
-            Document { id: "x".to_owned(), text: text.to_owned(), meta: serde_json::Map::new() };
-        let said = match cleaner.clean(document) {
-            Verdict::Keep(_) => None,
-            Verdict::Drop { step, reason, .. } => Some(format!("{step}: {reason}")),
-        };
-        assert_eq!(said.as_deref(), row["chain"].as_str(), "{}", row["id"]);
+fn the_published_chains_decide_as_in_datatrove() {
+    for (language, names) in LANGUAGES {
+        let cleaner = cleaner(&steps(language, names));
+        for row in rows(language) {
+            let text = row["text"].as_str().unwrap();
+            let document =
+                Document { id: "x".to_owned(), text: text.to_owned(), meta: Default::default() };
+            let said = match cleaner.clean(document) {
+                Verdict::Keep(_) => None,
+                Verdict::Drop { step, reason, .. } => Some(format!("{step}: {reason}")),
+            };
+            assert_eq!(said.as_deref(), row["chain"].as_str(), "{}", row["id"]);
+        }
+    }
+}
+
+#[test]
+fn words_are_those_of_spacy() {
+    for (language, _) in LANGUAGES {
+        let split: Language = serde_json::from_value(json!(language)).unwrap();
+        for row in rows(language) {
+            let words = split.split(row["text"].as_str().unwrap());
+            let mut crc = Crc::new();
+            crc.update(words.join("\n").as_bytes());
+            assert_eq!(json!([words.len(), crc.sum()]), row["words"], "{}: {words:?}", row["id"]);
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::{Action, Example, Step};
 pub(super) const STEP: Step = Step {
     name: "control",
     about: "no control characters, byte order marks, zero-width spaces or soft hyphens",
-    build: |_| Ok(Action::map(remove)),
+    build: |setup| setup.no_settings().map(|()| Action::map(remove)),
     examples: &[
         Example::keep("\u{feff}one\r\ntwo\rthree\tfour", "one\ntwo\nthree\tfour"),
         Example::keep("bell\u{7} soft\u{ad}hyphen\u{200b}", "bell softhyphen"),

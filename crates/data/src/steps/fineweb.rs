@@ -11,7 +11,9 @@
 //!   characters;
 //! - `list_ratio`: more than `max_newlines` (0.3) line feeds a word.
 //!
-//! `language` says how words are split.
+//! `language` (`"en"`) says how words are split. With `"zh"` the limits are those of
+//! [FineWeb-2](https://arxiv.org/abs/2506.20920) for Chinese (`cmn_Hani`) unless given:
+//! `min_line_punct` 0.106, `max_char_dup` 0.1, `max_newlines` 0.178, no rule on short lines.
 
 use serde::Deserialize;
 
@@ -31,8 +33,12 @@ pub(super) const STEP: Step = Step {
         Example::drop("One.\nTwo.\nThree.", "short_line_ratio"),
         Example::drop("It is the same line over again.\nIt is the same line over again.", DUP),
         Example::same("A line that is long enough to be one, and closed."),
+        Example::same("床前明月光，疑是地上霜。\n举头望明月，低头思故乡。").with(ZH),
+        Example::drop("床前\n明月\n光。", "list_ratio").with(ZH),
     ],
 };
+
+const ZH: &str = r#"{"language": "zh"}"#;
 
 const DUP: &str = "char_dup_ratio";
 
@@ -63,13 +69,18 @@ struct Limits {
 
 fn build(setup: &Setup<'_>) -> Result<Action> {
     let given: Settings = setup.settings()?;
+    let (line_punct, short_lines, char_dup, newlines) = match given.language {
+        Language::En => (0.12, 0.67, 0.01, 0.3),
+        // No share is above 1.
+        Language::Zh => (0.106, 1.0, 0.1, 0.178),
+    };
     let limits = Limits {
         language: given.language,
-        line_punct: given.min_line_punct.unwrap_or(0.12),
-        short_lines: given.max_short_lines.unwrap_or(0.67),
+        line_punct: given.min_line_punct.unwrap_or(line_punct),
+        short_lines: given.max_short_lines.unwrap_or(short_lines),
         short_line_chars: given.short_line_chars.unwrap_or(30),
-        char_dup: given.max_char_dup.unwrap_or(0.01),
-        newlines: given.max_newlines.unwrap_or(0.3),
+        char_dup: given.max_char_dup.unwrap_or(char_dup),
+        newlines: given.max_newlines.unwrap_or(newlines),
         terminal: TERMINAL.trim_end().chars().collect(),
     };
     Ok(Action::filter(move |draft| limits.judge(draft)))

@@ -13,7 +13,9 @@
 //! - `gopher_below_alpha_threshold`: fewer than `min_alpha` (0.8) of the words have a letter;
 //! - `gopher_enough_stop_words`: fewer than `min_stop_words` (2) different `stop_words`.
 //!
-//! `language` says how words are split. A limit of 0 switches its rule off.
+//! A limit of 0 switches its rule off. `language` (`"en"`) says how words are split. With `"zh"`
+//! the limits are those of [FineWeb-2](https://arxiv.org/abs/2506.20920) for Chinese (`cmn_Hani`)
+//! unless given: words of 1 to 5 characters, 0.735 of them with a letter, 22 Chinese stop words.
 
 use serde::Deserialize;
 
@@ -35,10 +37,15 @@ pub(super) const STEP: Step = Step {
         Example::drop("1 2 3 the be of", "gopher_below_avg_threshold").with(r#"{"min_words": 5}"#),
         Example::drop("- once\n- twice\n- thrice the be", "gopher_too_many_bullets")
             .with(r#"{"min_words": 5}"#),
+        Example::same("我们是在中国学习的人").with(ZH),
+        Example::drop("我们学习语言学习知识", "gopher_enough_stop_words").with(ZH),
     ],
 };
 
-const STOP_WORDS: [&str; 8] = ["the", "be", "to", "of", "and", "that", "have", "with"];
+const ZH: &str = r#"{"language": "zh", "min_words": 5}"#;
+
+const EN_STOP_WORDS: &str = "the be to of and that have with";
+const ZH_STOP_WORDS: &str = "的 年 在 月 是 和 日 了 於 · 為 有 被 人 中 为 他 與 後 也 而 由";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,15 +78,22 @@ struct Limits {
 
 fn build(setup: &Setup<'_>) -> Result<Action> {
     let given: Settings = setup.settings()?;
-    let owned = || STOP_WORDS.iter().map(|&word| word.to_owned()).collect();
+    let (mean_word, alpha, stop_words) = match given.language {
+        Language::En => ((3.0, 10.0), 0.8, EN_STOP_WORDS),
+        Language::Zh => ((1.0, 5.0), 0.735, ZH_STOP_WORDS),
+    };
+    let owned = || stop_words.split(' ').map(str::to_owned).collect();
     let limits = Limits {
         language: given.language,
         words: (given.min_words.unwrap_or(50), given.max_words.unwrap_or(100_000)),
-        mean_word: (given.min_mean_word.unwrap_or(3.0), given.max_mean_word.unwrap_or(10.0)),
+        mean_word: (
+            given.min_mean_word.unwrap_or(mean_word.0),
+            given.max_mean_word.unwrap_or(mean_word.1),
+        ),
         symbols: given.max_symbols.unwrap_or(0.1),
         bullets: given.max_bullets.unwrap_or(0.9),
         ellipsis_lines: given.max_ellipsis_lines.unwrap_or(0.3),
-        alpha: given.min_alpha.unwrap_or(0.8),
+        alpha: given.min_alpha.unwrap_or(alpha),
         min_stop_words: given.min_stop_words.unwrap_or(2),
         stop_words: given.stop_words.unwrap_or_else(owned).into_iter().collect(),
     };

@@ -11,8 +11,11 @@
 //!   without overlap, above 0.15, 0.14, 0.13, 0.12, 0.11, 0.1.
 //!
 //! Settings are named like the first four; `top_n_grams` and `dup_n_grams` are lists of `[words,
-//! share]`. A share of 0 for paragraphs or lines switches its rule off. `language` says how words
-//! are split.
+//! share]`. A share of 0 for paragraphs or lines switches its rule off. `language` (`"en"`) says
+//! how words are split. With `"zh"` the limits are those of
+//! [FineWeb-2](https://arxiv.org/abs/2506.20920) for Chinese (`cmn_Hani`) unless given: lines
+//! 0.287, no rule on paragraphs or the characters of lines; runs 0.256, 0.201, 0.171 and 0.198,
+//! 0.182, 0.167, 0.154, 0.140, 0.127.
 
 use serde::Deserialize;
 
@@ -35,8 +38,16 @@ pub(super) const STEP: Step = Step {
             "Out of the night that covers me, black as the pit from pole to pole, I \
              thank whatever gods may be for my unconquerable soul.",
         ),
+        Example::drop("中国中国中国", "top_2_gram").with(ZH),
+        Example::same(
+            "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。红豆生南国，春来发几枝？愿君多采撷，\
+             此物最相思。千山鸟飞绝，万径人踪灭。孤舟蓑笠翁，独钓寒江雪。",
+        )
+        .with(ZH),
     ],
 };
+
+const ZH: &str = r#"{"language": "zh"}"#;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,18 +70,33 @@ struct Limits {
     repeated: Vec<(usize, f64)>,
 }
 
-const TOP: [(usize, f64); 3] = [(2, 0.2), (3, 0.18), (4, 0.16)];
-const REPEATED: [(usize, f64); 6] =
-    [(5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)];
+/// Sizes of runs whose most frequent counts, and of those whose repeats do; with most shares.
+type Runs = (&'static [(usize, f64)], &'static [(usize, f64)]);
+const EN_RUNS: Runs = (
+    &[(2, 0.2), (3, 0.18), (4, 0.16)],
+    &[(5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)],
+);
+const ZH_RUNS: Runs = (
+    &[(2, 0.256), (3, 0.201), (4, 0.171)],
+    &[(5, 0.198), (6, 0.182), (7, 0.167), (8, 0.154), (9, 0.140), (10, 0.127)],
+);
 
 fn build(setup: &Setup<'_>) -> Result<Action> {
     let given: Settings = setup.settings()?;
+    let (paragraphs, lines, runs) = match given.language {
+        Language::En => ((0.3, 0.2), (0.3, 0.2), EN_RUNS),
+        Language::Zh => ((0.0, 0.0), (0.287, 0.0), ZH_RUNS),
+    };
+    let or = |given: Option<f64>, default: f64| given.unwrap_or(default);
     let limits = Limits {
         language: given.language,
-        paragraphs: (given.dup_para_frac.unwrap_or(0.3), given.dup_para_char_frac.unwrap_or(0.2)),
-        lines: (given.dup_line_frac.unwrap_or(0.3), given.dup_line_char_frac.unwrap_or(0.2)),
-        top: given.top_n_grams.unwrap_or_else(|| TOP.to_vec()),
-        repeated: given.dup_n_grams.unwrap_or_else(|| REPEATED.to_vec()),
+        paragraphs: (
+            or(given.dup_para_frac, paragraphs.0),
+            or(given.dup_para_char_frac, paragraphs.1),
+        ),
+        lines: (or(given.dup_line_frac, lines.0), or(given.dup_line_char_frac, lines.1)),
+        top: given.top_n_grams.unwrap_or_else(|| runs.0.to_vec()),
+        repeated: given.dup_n_grams.unwrap_or_else(|| runs.1.to_vec()),
     };
     if limits.top.iter().chain(&limits.repeated).any(|&(size, _)| !(1..=100).contains(&size)) {
         return Err(setup.refuse("runs have 1 to 100 words"));
@@ -114,9 +140,9 @@ impl Limits {
                 return Some(format!("top_{size}_gram").into());
             }
         }
-        let mut runs = Runs::new(words);
+        let mut repeats = Repeats::new(words);
         for &(size, most) in &self.repeated {
-            if ratio(runs.repeated_chars(size), chars) > most {
+            if ratio(repeats.repeated_chars(size), chars) > most {
                 return Some(format!("duplicated_{size}_n_grams").into());
             }
         }
@@ -215,7 +241,7 @@ impl<'a> Grams<'a> {
 }
 
 /// Runs of words as one text: where words meet does not matter.
-struct Runs<'a> {
+struct Repeats<'a> {
     words: &'a Words,
     size: usize,
     /// A hash of the run at each word.
@@ -229,7 +255,7 @@ struct Runs<'a> {
 /// Odd, so that its powers are never nought.
 const BASE: u64 = 0x9E37_79B9_7F4A_7C15;
 
-impl<'a> Runs<'a> {
+impl<'a> Repeats<'a> {
     fn new(words: &'a Words) -> Self {
         let parts: Vec<(u64, u64)> = words
             .starts

@@ -15,9 +15,12 @@ mod gopher_quality;
 mod gopher_repetition;
 mod length;
 mod lines;
+mod mojibake;
 mod nfc;
+pub mod private_data;
 mod setup;
 mod whitespace;
+mod width;
 mod words;
 
 use std::borrow::Cow;
@@ -25,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use draft::Draft;
 pub use setup::{Setup, StepConfig};
+pub use words::Language;
 
 use crate::{DataConfig, Document, Result};
 
@@ -122,12 +126,15 @@ pub const STEPS: &[Step] = &[
     control::STEP,
     whitespace::STEP,
     length::STEP,
+    mojibake::STEP,
+    width::STEP,
     gopher_repetition::STEP,
     gopher_quality::STEP,
     c4::STEP,
     c4_paragraphs::STEP,
     bad_words::STEP,
     fineweb::STEP,
+    private_data::STEP,
 ];
 
 /// The steps of a recipe that names none, in their order.

@@ -12,7 +12,7 @@ use super::{Action, Example, Step};
 pub(super) const STEP: Step = Step {
     name: "nfc",
     about: "Unicode composed form, so that equal letters are equal",
-    build: |_| Ok(Action::map(compose)),
+    build: |setup| setup.no_settings().map(|()| Action::map(compose)),
     examples: &[Example::keep("cafe\u{301}", "caf\u{e9}"), Example::same("春眠，ＡＢＣ")],
 };
 

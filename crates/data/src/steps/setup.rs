@@ -137,6 +137,14 @@ impl<'a> Setup<'a> {
         })
     }
 
+    /// Refuses any settings.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there are some.
+    pub fn no_settings(&self) -> Result<()> {
+        if self.entry.settings.is_empty() { Ok(()) } else { Err(self.refuse("it has no settings")) }
+    }
+
     /// Refuses the settings: what would be accepted, and why.
     pub fn refuse(&self, expected: impl Into<String>) -> Error {
         self.entry.refuse(expected.into())

@@ -9,7 +9,7 @@ use super::{Action, Example, Step};
 pub(super) const STEP: Step = Step {
     name: "whitespace",
     about: "no blanks at line ends, at most one empty line in a row",
-    build: |_| Ok(Action::map(tidy)),
+    build: |setup| setup.no_settings().map(|()| Action::map(tidy)),
     examples: &[
         Example::keep("\n\n  To be,  \n\n\n\nor not \t\nto be\n\n", "  To be,\n\nor not\nto be"),
         Example::keep("白日依山盡，\u{3000}\n黃河入海流。", "白日依山盡，\n黃河入海流。"),

@@ -8,7 +8,7 @@ use super::classes::{
     UPPER, is,
 };
 use super::url::is_url;
-use super::{HashMap, HashSet, Span, new_map, slice};
+use super::{HashMap, HashSet, Span, end_of_space, new_map, slice};
 
 /// The words of `text`, and runs of white space but for single blanks behind a word.
 pub(super) fn tokens(text: &str) -> Vec<Span> {
@@ -53,15 +53,6 @@ fn end_of_word(text: &str, start: usize) -> usize {
         }
     }
     at
-}
-
-fn end_of_space(text: &str, start: usize) -> usize {
-    let rest = &text[start..];
-    // The most frequent case first.
-    match rest.as_bytes() {
-        [b' ', b'!'..=b'~', ..] => start + 1,
-        _ => text.len() - rest.trim_start_matches(|c| is(c, SPACE)).len(),
-    }
 }
 
 struct Splitter<'a> {
