@@ -1,7 +1,7 @@
 """Writes a model folder of LLaMA-2 7B's shape with random weights, in shards as PyTorch saves them.
 
 What memory a model needs depends on its shape, not on its values: this stands in for published
-derivatives of LLaMA 2 (BioMedGPT-LM-7B has this layout). 13 GB; never more than one shard in memory.
+derivatives of LLaMA 2 (BioMedGPT-LM-7B has this layout). 13 GB; at most one shard in memory.
 
     python3 bench/peers/random_llama.py FOLDER VOCABULARY_FOLDER [--layers 32] [--shard-gb 2]
 

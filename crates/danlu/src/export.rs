@@ -98,6 +98,17 @@ impl Source {
     }
 }
 
+/// How much errors matter in the matrices of the model at `source`, by what it computes on a text.
+///
+/// # Errors
+/// When the source cannot be read, or the text holds no token.
+pub fn importance(source: &Path, text: &str, device: &Device) -> Result<danlu_eval::Importance> {
+    let options = BuildOptions::frozen(device.clone(), Precision::F32);
+    let opened = Opened::open_path(source, &options)?;
+    let ids = opened.tokenizer.encode_with_specials(text)?;
+    Ok(danlu_eval::Importance::collect(opened.model.as_ref(), &[&ids])?)
+}
+
 /// Writes the model at `source` as the GGUF `target` in the types of `mix`, those of the source if
 /// there is none. `importance` says how much errors matter.
 ///

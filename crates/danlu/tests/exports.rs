@@ -61,6 +61,27 @@ fn a_quantised_model_is_smaller_and_recorded_as_compared() {
 }
 
 #[test]
+fn calibration_lowers_the_divergence() {
+    let (model, place) = (model(), place("exports-calibrated"));
+    let file = text(&place.join("poems.txt"));
+    // Not what the result is then compared on.
+    let poems = include_str!("../../../recipes/data/poems.jsonl");
+    fs::write(&file, poems.lines().take(300).collect::<String>()).unwrap();
+    let divergence = |more: &[&str]| {
+        let gguf = text(&place.join("small.gguf"));
+        let quantize = ["quantize", &model, "--type", "IQ4_NL", "-o", &gguf, "--json"];
+        let made = danlu(&[&quantize, more].concat()).json();
+        (made["types"].clone(), made["agreement"]["kl_mean"].as_f64().unwrap())
+    };
+    let (plain, calibrated) = (divergence(&[]), divergence(&["--calibrate", &file]));
+    assert_eq!(plain.0, calibrated.0, "the same types");
+    assert!(calibrated.1 < 0.95 * plain.1, "{} and {}", plain.1, calibrated.1);
+    fs::write(&file, "").unwrap();
+    let quantize = ["quantize", &model, "--calibrate", &file, "-o", "no.gguf"];
+    assert_clear_error(&danlu(&quantize), &["poems.txt", "no token"]);
+}
+
+#[test]
 fn what_is_off_is_not_left() {
     let (model, place) = (model(), place("exports-off"));
     let gguf = text(&place.join("off.gguf"));

@@ -2,7 +2,8 @@
 //!
 //! [`score`] gives log-probabilities and bits per byte; [`yardsticks`] what the same text costs by
 //! classical means, among them [`order5`], an order-5 character model; [`agreement`] compares two
-//! forms of one model; [`importance`] finds where errors of a weight matter; [`report`] is the page.
+//! forms of one model; [`importance`] finds where errors of a weight matter; [`report`] is the
+//! page.
 //!
 //! **Invariant.** Measuring changes nothing: no function here takes a model to write to.
 

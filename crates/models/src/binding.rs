@@ -36,7 +36,8 @@ struct Piece<'a> {
 /// Fills a model with the weights of a file or folder; frozen matrices get the types of `quantize`.
 ///
 /// # Errors
-/// When a tensor is missing, unknown, mis-shaped or has numbers that are none.
+/// When a tensor is missing, unknown, mis-shaped or has numbers that are none, or `quantize` would
+/// change nothing.
 pub(crate) fn load(model: &dyn CausalLm, weights: &Weights, quantize: Option<&Mix>) -> Result<()> {
     let specs = model.params().specs();
     let pieces = pieces(model, &specs, weights)?;
@@ -47,10 +48,23 @@ pub(crate) fn load(model: &dyn CausalLm, weights: &Weights, quantize: Option<&Mi
         pieces.into_iter().partition(|piece| piece.spec.frozen.is_some());
     let specs: Vec<&ParamSpec> = frozen.iter().map(|piece| piece.spec).collect();
     let formats = quantize.map(|mix| quantize::plan(model, mix, &specs)).transpose()?;
+    let mut shrinks = false;
     for (index, piece) in frozen.iter().enumerate() {
         let matrix = piece.matrix(model)?;
         let wanted = formats.as_ref().map(|formats| formats[index]);
-        piece.spec.bind(piece.shrunk(model, matrix, wanted)?)?;
+        let wanted = wanted.filter(|&wanted| quantize::is_smaller(wanted, matrix.format()));
+        shrinks |= wanted.is_some();
+        piece.spec.bind(match wanted {
+            Some(format) => piece.shrunk(model, &matrix, format)?,
+            None => matrix,
+        })?;
+    }
+    if let Some(mix) = quantize.filter(|_| !shrinks) {
+        return Err(Error::Input(format!(
+            "no matrix of {} takes less memory as {} than it does now; use it as it is",
+            weights.path().display(),
+            mix.name
+        )));
     }
     model.params().update(|flat| {
         learning.iter().try_for_each(|piece| piece.read(model, &mut flat[piece.spec.range()]))
@@ -293,19 +307,15 @@ impl Piece<'_> {
             .map_err(|error| refused(error.to_string()))
     }
 
-    /// Its matrix in another type, where that is smaller; the pages of the original are given back.
+    /// Its matrix in another type; the pages of the original are given back.
     fn shrunk(
         &self,
         model: &dyn CausalLm,
-        matrix: QuantMatrix,
-        wanted: Option<BlockFormat>,
+        matrix: &QuantMatrix,
+        format: BlockFormat,
     ) -> Result<QuantMatrix> {
-        let Some(format) = wanted.filter(|&wanted| quantize::is_smaller(wanted, matrix.format()))
-        else {
-            return Ok(matrix);
-        };
         let Device::Cpu(cpu) = model.params().device();
-        let shrunk = quantize::matrix(cpu, &matrix, format)
+        let shrunk = quantize::matrix(cpu, matrix, format)
             .map_err(|problem| fault(self.tensor, self.tensor.name(), problem))?;
         self.tensor.release()?;
         Ok(shrunk)

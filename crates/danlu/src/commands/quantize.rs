@@ -1,12 +1,15 @@
 //! `danlu quantize`: a model in fewer bits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use danlu::export;
+use danlu::{export, opened};
 use danlu_formats::gguf::{MIXES, Mix};
+use danlu_models::gguf::Importance;
+use danlu_tensor::Device;
 
 use super::exporting::{ExportArgs, report};
+use crate::output;
 
 /// Make a model smaller: its weights in 2 to 8 bits each, in one GGUF file.
 ///
@@ -21,6 +24,10 @@ pub struct Args {
     /// How weights are kept; see the list below
     #[arg(long = "type", default_value = "Q4_K_M")]
     mix: String,
+    /// A file with text as the model will meet it: what it computes there says where errors matter.
+    /// Some thousand words do much, the more the fewer the bits
+    #[arg(long, value_name = "TEXT")]
+    calibrate: Option<PathBuf>,
     #[command(flatten)]
     export: ExportArgs,
 }
@@ -34,6 +41,7 @@ fn after_help() -> String {
         "Types (bits a weight of most matrices; some matrices get more):\n{list}\n\
          Examples:\n  danlu quantize runs/quickstart/model --type Q8_0 -o quickstart-Q8_0.gguf\n  \
          danlu quantize models/llama -o llama-Q4_K_M.gguf\n  \
+         danlu quantize models/llama --type Q3_K_M --calibrate texts.txt -o llama-Q3_K_M.gguf\n  \
          danlu quantize llama-F16.gguf --type Q6_K -o llama-Q6_K.gguf --json"
     )
 }
@@ -58,10 +66,7 @@ fn about(name: &str) -> &'static str {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let mix = Mix::from_name(&args.mix).with_context(|| {
-        let known: Vec<&str> = MIXES.iter().map(|mix| mix.name).collect();
-        format!("there is no type {}; there are {}", args.mix, known.join(", "))
-    })?;
+    let mix = opened::mix(&args.mix)?;
     let (source, target) = (args.export.source(&args.model)?, args.export.target());
     anyhow::ensure!(
         target.extension().is_some_and(|extension| extension == "gguf"),
@@ -72,8 +77,22 @@ pub fn run(args: &Args) -> Result<()> {
     let text = args.export.text()?;
     let options = args.export.options(&text)?;
     let target: PathBuf = target.to_owned();
-    let exported = args
-        .export
-        .watched(|steps| export::to_gguf(&source, &target, Some(mix), (&options, None), steps))?;
+    let found = args.calibrate.as_ref().map(|file| calibrate(&source, file, &options.device));
+    let found = found.transpose()?;
+    let of = |weight: &str| found.as_ref()?.of(weight);
+    let importance = found.is_some().then_some(&of as &Importance<'_>);
+    let exported = args.export.watched(|steps| {
+        export::to_gguf(&source, &target, Some(mix), (&options, importance), steps)
+    })?;
     report(&exported, args.export.json)
+}
+
+/// Where errors matter, by the text in a file.
+fn calibrate(source: &Path, file: &Path, device: &Device) -> Result<danlu_eval::Importance> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read {} as UTF-8 text", file.display()))?;
+    let found =
+        export::importance(source, &text, device).with_context(|| file.display().to_string())?;
+    output::note(&format!("calibrated on the {} tokens of {}", found.tokens(), file.display()));
+    Ok(found)
 }
