@@ -7,18 +7,18 @@
 Makes a corpus of so many gigabytes out of the documents of the given files: most are the first part
 of one and the last of another, a tenth are repeated, a fifth have a word more. Builds it (steps,
 exact and near duplicates) without a cap worth the name, under the cap, and under the cap with a
-kill -9 now and then, and compares what comes out. Peaks are the largest resident sizes that the
-kernel reports when a process ends. About four times the corpus is needed on the disk of --folder,
-which is empty again at the end.
+kill -9 every --kill-after seconds, and compares what comes out. Peaks are the largest resident
+sizes (VmHWM) of a process. About four times the corpus is needed on the disk of --folder, which is
+empty again at the end. A kill interval must let the build finish a stretch of `shard_bytes`.
 """
 
 import argparse
 import hashlib
 import json
-import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,24 +66,23 @@ def generate(sources, path, size, seed):
 
 
 def run(options, corpus, out, memory, kill_after=None):
-    """Builds once; gives seconds and peak bytes, or None where it was killed."""
-    command = [str(options.dedup), str(corpus), str(out), f'memory="{memory}"']
-    command += [f"workers={options.workers}", *SETTINGS]
+    """Builds once; gives seconds, peak bytes, and whether it ended before it was killed."""
+    command = [*options.prefix.split(), str(options.dedup), str(corpus), str(out)]
+    command += [f'memory="{memory}"', f"workers={options.workers}", *SETTINGS]
     start = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    if kill_after is not None:
-        try:
-            child.wait(kill_after)
-        except subprocess.TimeoutExpired:
+    peak = 0
+    while child.poll() is None:
+        # What wait4 says would count this process before it became that one.
+        with open(f"/proc/{child.pid}/status", encoding="utf-8") as status:
+            found = [line.split()[1] for line in status if line.startswith("VmHWM")]
+        peak = max([peak, *map(int, found)])
+        if kill_after and time.perf_counter() - start > kill_after:
             child.kill()
-            child.wait()
-            return None
-        return time.perf_counter() - start, 0
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
+        time.sleep(0.02)
+    if child.returncode not in (0, -signal.SIGKILL):
         raise RuntimeError(f"{command}: exit {child.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+    return time.perf_counter() - start, peak * 1024, child.returncode == 0
 
 
 def digests(out):
@@ -96,14 +95,17 @@ def digests(out):
     return found
 
 
-def killed(options, corpus, out, seconds):
-    """Builds under the cap with kills; gives how many, and the outputs' digests."""
-    generator, kills = random.Random(7), 0
-    while run(options, corpus, out, options.memory, seconds * generator.uniform(0.2, 0.6)) is None:
-        kills += 1
-        if kills > 20:
+def build(options, corpus, out, memory, kill_after=None):
+    """Builds to the end; gives a row of the table and the outputs' digests."""
+    kills, seconds, peak, ended = 0, 0.0, 0, False
+    while not ended:
+        more, found, ended = run(options, corpus, out, memory, kill_after)
+        seconds, peak = seconds + more, max(peak, found)
+        kills += not ended
+        if kills > 40:
             raise RuntimeError("it never ends: what was finished is redone")
-    return kills, digests(out)
+    print(f"{memory}: {seconds:.0f} s, {kills} kills", file=sys.stderr, flush=True)
+    return (memory, kills, seconds, peak), digests(out)
 
 
 def main():
@@ -113,6 +115,8 @@ def main():
     parser.add_argument("--memory", default="1GiB")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kill-after", type=float, default=20.0, help="seconds between kills")
+    parser.add_argument("--prefix", default="", help="command before ours, as `nice -n 5`")
     parser.add_argument("--dedup", default=OURS, help="our program")
     parser.add_argument("--folder", help="where to work; the system's temporary one by default")
     options = parser.parse_args()
@@ -121,21 +125,20 @@ def main():
         corpus, size = folder / "corpus.jsonl", int(options.gigabytes * 1e9)
         count = generate(options.sources, corpus, size, options.seed)
         print(f"{count} documents, {corpus.stat().st_size / 1e9:.2f} GB", flush=True)
-        rows, seen = [], []
-        for name, memory in [("no cap", NO_CAP), (options.memory, options.memory)]:
-            seconds, peak = run(options, corpus, folder / "out", memory)
-            rows.append((name, seconds, peak))
-            seen.append(digests(folder / "out"))
-        kills, after_kills = killed(options, corpus, folder / "out", rows[1][1])
-    print("| memory | s | documents/s | MB/s | peak MiB |\n|---|---|---|---|---|")
-    for name, seconds, peak in rows:
-        print(f"| {name} | {seconds:.1f} | {count / seconds:.0f} | {size / 1e6 / seconds:.1f} "
-              f"| {peak / 2**20:.0f} |")
-    unit = {"MiB": 2**20, "GiB": 2**30}[options.memory.strip()[-3:]]
-    held = rows[1][2] <= BAR * float(options.memory.strip()[:-3]) * unit
-    same = seen[0] == seen[1] == after_kills
-    print(f"\npeak at most {BAR} of the cap: {'holds' if held else 'MISSED'}; the same bytes "
-          f"without the cap, under it and after {kills} kills: {'holds' if same else 'MISSED'}")
+        cap, interval = options.memory, options.kill_after
+        builds = [build(options, corpus, folder / "out", memory, kill_after)
+                  for memory, kill_after in [(NO_CAP, None), (cap, None), (cap, interval)]]
+    rows, seen = [row for row, _ in builds], [digest for _, digest in builds]
+    print("| memory | kills | s | documents/s | MB/s | peak MiB |\n|---|---|---|---|---|---|")
+    for memory, kills, seconds, peak in rows:
+        print(f"| {memory} | {kills} | {seconds:.1f} | {count / seconds:.0f} "
+              f"| {size / 1e6 / seconds:.1f} | {peak / 2**20:.0f} |")
+    unit = {"MiB": 2**20, "GiB": 2**30}[cap.strip()[-3:]]
+    held = max(peak for *_, peak in rows[1:]) <= BAR * float(cap.strip()[:-3]) * unit
+    same = seen[0] == seen[1] == seen[2] and rows[2][1] > 0
+    verdicts = ["holds" if holds else "MISSED" for holds in (held, same)]
+    print(f"\npeak at most {BAR} of the cap: {verdicts[0]}; the same bytes without the cap, under "
+          f"it and after {rows[2][1]} kills: {verdicts[1]}")
     return 0 if held and same else 1
 
 

@@ -39,6 +39,10 @@ pub struct DataConfig {
     /// Whether and how texts that are nearly the same are dropped; a table, `{}` for the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub near_duplicates: Option<NearDuplicates>,
+    /// Of 1000 documents that are dropped, so many are listed with their text, chosen by id; 1000
+    /// for all, 0 for none.
+    #[serde(default)]
+    pub dropped_texts_per_mille: u64,
     /// Threads that clean; all cores where it is not given. The result does not depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
@@ -100,6 +104,10 @@ impl DataConfig {
         if self.heldout_per_mille > 500 {
             let found = self.heldout_per_mille.to_string();
             return refuse("heldout_per_mille", found, "expected 0 to 500 (half of the documents)");
+        }
+        if self.dropped_texts_per_mille > 1000 {
+            let found = self.dropped_texts_per_mille.to_string();
+            return refuse("dropped_texts_per_mille", found, "expected 0 to 1000");
         }
         if self.min_chars > self.max_chars {
             let found = self.min_chars.to_string();

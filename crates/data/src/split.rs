@@ -17,6 +17,12 @@ pub fn is_held_out(id: &str, per_mille: u64) -> bool {
     fingerprint(id) % 1000 < per_mille
 }
 
+/// Whether a dropped document is listed with its text when `per_mille` of 1000 are: by its id, as
+/// in [`is_held_out`], and independent of that.
+pub(crate) fn is_shown(id: &str, per_mille: u64) -> bool {
+    per_mille > 0 && fingerprint(&format!("dropped {id}")) % 1000 < per_mille
+}
+
 /// A fingerprint of each line of `text` that is long enough to be recognised: 12 characters are a
 /// Chinese couplet of five-character verses. Shorter lines recur in unrelated texts.
 pub(crate) fn long_lines(text: &str) -> impl Iterator<Item = u64> {

@@ -230,6 +230,41 @@ fn dialogues_from_held_out_or_unknown_documents_are_dropped() {
 }
 
 #[test]
+fn dropped_documents_are_listed_with_what_was_hit_and_a_share_of_them_with_their_text() {
+    let texts: String = (0..200)
+        .map(|n| format!("{{\"id\": \"d{n}\", \"text\": \"{n} 床前明月光，疑是地上霜。\"}}\n"))
+        .collect();
+    let question = "{}\n{\"question\": \"明月光，疑是地上霜\"}\n";
+    let good = "{\"text\": \"good\"}\n{\"text\": \"good\"}";
+    let here =
+        folder(&[("a.jsonl", (texts + good).as_bytes()), ("exam.jsonl", question.as_bytes())]);
+    let steps = json!([{ "name": "decontaminate", "files": ["exam.jsonl"], "ngram": 8 }]);
+    let dropped = |per_mille: u64| -> Vec<serde_json::Value> {
+        let config = DataConfig {
+            steps: serde_json::from_value(steps.clone()).unwrap(),
+            dropped_texts_per_mille: per_mille,
+            ..config(&["a.jsonl"], &[])
+        };
+        let report = run(&config, &here).unwrap();
+        assert_eq!(report.dropped["decontaminate: words of exam.jsonl"], 200);
+        let lines = fs::read_to_string(out(&here, DROPPED_FILE)).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let shown = |lines: &[serde_json::Value]| -> Vec<String> {
+        let lines = lines.iter().filter(|line| !line["document"].is_null());
+        lines.map(|line| line["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let (none, some, all) = (dropped(0), dropped(300), dropped(1000));
+    assert_eq!((shown(&none).len(), shown(&all).len()), (0, 201));
+    assert_eq!(none[0]["detail"], "exam.jsonl:2: 明 月 光 疑 是 地 上 霜");
+    assert_eq!(all[7]["document"]["text"], "7 床前明月光，疑是地上霜。");
+    assert_eq!(all[200]["document"]["text"], "good", "duplicates are shown too");
+    assert!((30..90).contains(&shown(&some).len()), "{:?}", shown(&some));
+    let again = shown(&dropped(600));
+    assert!(shown(&some).iter().all(|id| again.contains(id)), "a larger share only adds");
+}
+
+#[test]
 fn building_twice_gives_the_same_bytes() {
     let here = folder(&[
         ("raw/b/z.txt", b"zz"),

@@ -61,6 +61,16 @@ fn unknown_steps_and_settings_are_refused_with_the_nearest_name() {
         (json!([{ "name": "length", "min_char": 3 }]), "did you mean `min_chars`?"),
         (json!([{ "name": "length", "min_chars": "3" }]), "min_chars = \"3\""),
         (json!([{ "name": "length", "min_chars": 3, "max_chars": 2 }]), "above max_chars"),
+        (json!([{ "name": "decontaminate", "files": [] }]), "at least one file"),
+        (
+            json!([{ "name": "decontaminate", "files": ["tests/steps.rs"] }]),
+            "steps.rs:1 is no JSON",
+        ),
+        (
+            json!([{ "name": "decontaminate", "files": ["tests/lists/evaluation.jsonl"],
+                "ngram": 50 }]),
+            "has a run of 50 words",
+        ),
     ];
     for (steps, words) in cases {
         let error = cleaner(&steps).err().unwrap().to_string();

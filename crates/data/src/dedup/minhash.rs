@@ -6,7 +6,7 @@
 //! in at least one whole bucket with `1 - (1 - s^hashes_per_bucket)^buckets`. The functions, and
 //! XXH64 under them, are those of datatrove 0.10, so signatures are equal to its own.
 
-use twox_hash::XxHash64;
+use super::ngram_hashes;
 
 /// 2^61 - 1, a Mersenne prime.
 const PRIME: u64 = (1 << 61) - 1;
@@ -34,18 +34,7 @@ impl MinHash {
         if words.len() < self.ngram {
             return None;
         }
-        let joined = words.join(" ");
-        let mut starts = Vec::with_capacity(words.len() + 1);
-        let mut at = 0;
-        for word in words {
-            starts.push(at);
-            at += word.len() + 1;
-        }
-        starts.push(at);
-        let hash = |window: &[usize]| {
-            XxHash64::oneshot(0, &joined.as_bytes()[window[0]..window[self.ngram] - 1])
-        };
-        let hashes: Vec<u64> = starts.windows(self.ngram + 1).map(hash).collect();
+        let hashes = ngram_hashes(words, self.ngram);
         let functions = self.factors.iter().zip(&self.addends);
         Some(functions.map(|(factor, addend)| least(*factor, *addend, &hashes)).collect())
     }
@@ -124,6 +113,8 @@ impl MersenneTwister {
 
 #[cfg(test)]
 mod tests {
+    use twox_hash::XxHash64;
+
     use super::*;
 
     /// numpy 2.4.6: `g = RandomState(1); g.randint(1, 2**61 - 1, dtype=uint64, size=112)` and

@@ -9,4 +9,5 @@ mod words;
 pub(crate) use clusters::Clusters;
 pub use minhash::MinHash;
 pub use settings::{Compatible, Keep, NearDuplicates};
+pub(crate) use words::ngram_hashes;
 pub use words::{simplify, words_of};

@@ -1,6 +1,7 @@
 //! Words for comparing texts: case, digits, punctuation, spacing and accents do not count.
 
 use danlu_tokenizer::is_han;
+use twox_hash::XxHash64;
 use unicode_normalization::UnicodeNormalization;
 
 use super::spacing_marks::SPACING;
@@ -116,6 +117,21 @@ pub fn words_of(simple: &str) -> Vec<&str> {
         }
     }
     words
+}
+
+/// XXH64 of each n-gram of `words`, in order, its words joined by blanks.
+pub(crate) fn ngram_hashes(words: &[&str], ngram: usize) -> Vec<u64> {
+    let joined = words.join(" ");
+    let mut starts = Vec::with_capacity(words.len() + 1);
+    let mut at = 0;
+    for word in words {
+        starts.push(at);
+        at += word.len() + 1;
+    }
+    starts.push(at);
+    let hash =
+        |window: &[usize]| XxHash64::oneshot(0, &joined.as_bytes()[window[0]..window[ngram] - 1]);
+    starts.windows(ngram + 1).map(hash).collect()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) enum Fate {
     /// It could not be read.
     Rejected { kind: String, detail: String },
     /// A step dropped it.
-    Dropped { step: String, reason: String },
+    Dropped { step: String, reason: String, detail: String },
     /// It is clean; its line follows.
     Clean(Facts),
 }
@@ -40,7 +40,7 @@ pub(crate) struct Facts {
 /// An entry with what goes with it.
 pub(super) struct Mapped {
     pub(super) entry: Entry,
-    /// The document as a line of JSON, where it is clean.
+    /// The document as a line of JSON, where it is clean, or dropped and to be shown.
     pub(super) line: Vec<u8>,
     /// Keys, where it is a document.
     pub(super) keys: Option<Keys>,

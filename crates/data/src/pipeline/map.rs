@@ -12,7 +12,7 @@ use super::part::{Part, PartWriter, Position};
 use crate::dedup::{MinHash, NearDuplicates};
 use crate::document::Document;
 use crate::readers::{Item, Place, Record, SourceFile, read_records};
-use crate::split::{is_held_out, long_lines};
+use crate::split::{is_held_out, is_shown, long_lines};
 use crate::steps::{Cleaner, Verdict};
 use crate::{DataConfig, Error, Result};
 
@@ -21,8 +21,11 @@ const BATCH_BYTES: u64 = 1 << 18;
 const BATCH_RECORDS: usize = 256;
 /// What a record takes beside its bytes, about, so that many small ones count too.
 const RECORD_OVERHEAD: u64 = 256;
-/// Share of the memory cap for what is under way between threads, counted in bytes as read: while
-/// they are worked on they take several times as much.
+/// Batches under way between threads for each worker: enough for all to have work while a part is
+/// finished.
+const UNDER_WAY_BATCHES: u64 = 32;
+/// Share of the memory cap for what is under way, counted in bytes as read: while they are worked
+/// on they take several times as much.
 const UNDER_WAY_SHARE: u64 = 16;
 /// Share of the memory cap for the keys of the part that is being made.
 const KEYS_SHARE: u64 = 8;
@@ -91,10 +94,10 @@ impl<'a> Map<'a> {
     pub(super) fn run(&self, folder: &Path, watch: &mut Watch<'_>) -> Result<Vec<Part>> {
         let mut parts = Parts::resume(self, folder)?;
         if let Some(from) = parts.next {
-            let crew = Crew {
-                workers: self.config.worker_count(),
-                max_weight: (self.config.memory.bytes() / UNDER_WAY_SHARE).max(BATCH_BYTES),
-            };
+            let workers = self.config.worker_count();
+            let useful = workers as u64 * UNDER_WAY_BATCHES * BATCH_BYTES;
+            let share = (self.config.memory.bytes() / UNDER_WAY_SHARE).max(BATCH_BYTES);
+            let crew = Crew { workers, max_weight: useful.min(share) };
             map_in_order(
                 crew,
                 |emit| self.read(from, emit),
@@ -156,9 +159,11 @@ impl<'a> Map<'a> {
         let heldout = is_held_out(&document.id, self.config.heldout_per_mille);
         let mut keys = Keys { id: hash(&document.id), text: None, buckets: Vec::new(), heldout };
         let (document, fate, line) = match self.cleaner.clean(document) {
-            Verdict::Drop { step, reason, document } => {
-                let fate = Fate::Dropped { step: step.to_owned(), reason: reason.into_owned() };
-                (document, fate, Vec::new())
+            Verdict::Drop { step, reason, detail, document } => {
+                let (step, reason) = (step.to_owned(), reason.into_owned());
+                let shown = is_shown(&document.id, self.config.dropped_texts_per_mille);
+                let line = if shown { super::line_of(&document)? } else { Vec::new() };
+                (document, Fate::Dropped { step, reason, detail }, line)
             }
             Verdict::Keep(document) => {
                 keys.text = Some(hash(&document.text));
@@ -218,7 +223,7 @@ impl<'a> Parts<'a> {
 
     fn take(&mut self, done: &Done, watch: &mut Watch<'_>) -> Result<()> {
         for mapped in &done.mapped {
-            self.progress.clean += u64::from(!mapped.line.is_empty());
+            self.progress.clean += u64::from(matches!(mapped.entry.fate, Fate::Clean(_)));
             self.writer()?.add(mapped)?;
         }
         self.progress.records += done.mapped.len() as u64;

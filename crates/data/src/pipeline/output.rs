@@ -10,9 +10,10 @@ use super::part::Part;
 use super::reduce::{Standing, Standings};
 use super::{CLEAN_FILE, DIALOGUES_FILE, DROPPED_FILE, HELDOUT_FILE, REPORT_FILE, line_of};
 use crate::atomic::{AtomicFile, write_file_atomically};
-use crate::document::Dialogue;
+use crate::document::{Dialogue, Document};
 use crate::readers::Place;
 use crate::report::{Cluster, DataReport, count};
+use crate::split::is_shown;
 use crate::{DataConfig, Error, Result};
 
 /// Ids of a cluster that the report shows.
@@ -35,6 +36,9 @@ struct Dropped<'a> {
     step: &'a str,
     reason: &'a str,
     detail: &'a str,
+    /// For those that `dropped_texts_per_mille` chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Document>,
 }
 
 impl<'a> Output<'a> {
@@ -71,9 +75,12 @@ impl<'a> Output<'a> {
                     Fate::Rejected { kind, detail } => {
                         return self.reject(&entry.place, entry.id.as_deref(), kind, detail);
                     }
-                    Fate::Dropped { step, reason } => match standings.of(number) {
+                    Fate::Dropped { step, reason, detail } => match standings.of(number) {
                         Standing::IdTaken => self.reject_id(&entry)?,
-                        _ => self.drop_by_step(&entry, step, reason)?,
+                        _ => {
+                            count(&mut self.report.dropped, &format!("{step}: {reason}"));
+                            self.drop(&entry, line, step, (reason, detail))?;
+                        }
                     },
                     Fate::Clean(facts) => {
                         let side = match standings.is_held_out(number) {
@@ -109,12 +116,13 @@ impl<'a> Output<'a> {
             (Standing::IdTaken, _) => self.reject_id(entry),
             (Standing::Duplicate, _) => {
                 self.report.duplicates += 1;
-                self.drop(entry, "deduplicate", "the same text as an earlier document", "")
+                self.drop(entry, line, "deduplicate", ("the same text as an earlier document", ""))
             }
             (Standing::NearDuplicate(kept), _) => {
                 self.report.near_duplicates += 1;
                 let detail = format!("document {kept} of those read, from 0, is kept");
-                self.drop(entry, "deduplicate", "nearly the text of another document", &detail)
+                let reason = ("nearly the text of another document", detail.as_str());
+                self.drop(entry, line, "deduplicate", reason)
             }
             (Standing::Unique, Side::Train) => {
                 self.report.records += 1;
@@ -159,17 +167,22 @@ impl<'a> Output<'a> {
         detail: &str,
     ) -> Result<()> {
         self.report.reject(place, kind, detail);
-        self.write_dropped(&Dropped { place, id, step: "read", reason: kind, detail })
+        let document = None;
+        self.write_dropped(&Dropped { place, id, step: "read", reason: kind, detail, document })
     }
 
-    fn drop_by_step(&mut self, entry: &Entry, step: &str, reason: &str) -> Result<()> {
-        count(&mut self.report.dropped, &format!("{step}: {reason}"));
-        self.drop(entry, step, reason, "")
-    }
-
-    fn drop(&mut self, entry: &Entry, step: &str, reason: &str, detail: &str) -> Result<()> {
+    /// Lists a document that is not used, and shows it where it is one of those.
+    fn drop(
+        &mut self,
+        entry: &Entry,
+        line: &[u8],
+        step: &str,
+        (reason, detail): (&str, &str),
+    ) -> Result<()> {
         let (place, id) = (&entry.place, entry.id.as_deref());
-        self.write_dropped(&Dropped { place, id, step, reason, detail })
+        let shown = is_shown(id.unwrap_or_default(), self.config.dropped_texts_per_mille);
+        let document = if shown { Some(serde_json::from_slice(line)?) } else { None };
+        self.write_dropped(&Dropped { place, id, step, reason, detail, document })
     }
 
     pub(super) fn drop_dialogue(
@@ -181,7 +194,8 @@ impl<'a> Output<'a> {
         count(&mut self.report.dialogues_dropped, reason);
         let detail = dialogue.source_ids().join(", ");
         let (id, step) = (Some(dialogue.id.as_str()), "dialogues");
-        self.write_dropped(&Dropped { place, id, step, reason, detail: &detail })
+        let document = None;
+        self.write_dropped(&Dropped { place, id, step, reason, detail: &detail, document })
     }
 
     pub(super) fn keep_dialogue(&mut self, dialogue: &Dialogue) -> Result<()> {

@@ -11,17 +11,28 @@ pub struct Draft {
     document: Document,
     /// The words of the text as it is now.
     words: Option<(Language, Rc<[Span]>)>,
+    detail: String,
 }
 
 impl Draft {
     /// The document as it came from its reader.
     pub fn new(document: Document) -> Self {
-        Self { document, words: None }
+        Self { document, words: None, detail: String::new() }
     }
 
     /// The document as it is now.
     pub fn into_document(self) -> Document {
         self.document
+    }
+
+    /// Says more of the reason for which it is dropped: what was found, and where.
+    pub fn explain(&mut self, detail: String) {
+        self.detail = detail;
+    }
+
+    /// The document, and what was said of the reason for which it is dropped.
+    pub(super) fn into_dropped(self) -> (Document, String) {
+        (self.document, self.detail)
     }
 
     /// Its id.

@@ -9,6 +9,7 @@ mod bad_words;
 mod c4;
 mod c4_paragraphs;
 mod control;
+mod decontaminate;
 mod draft;
 mod fineweb;
 mod gopher_quality;
@@ -115,6 +116,8 @@ pub enum Verdict {
         step: &'static str,
         /// Why.
         reason: Reason,
+        /// What was found, and where; often nothing.
+        detail: String,
         /// What was dropped.
         document: Document,
     },
@@ -133,6 +136,7 @@ pub const STEPS: &[Step] = &[
     c4::STEP,
     c4_paragraphs::STEP,
     bad_words::STEP,
+    decontaminate::STEP,
     fineweb::STEP,
     private_data::STEP,
 ];
@@ -181,7 +185,8 @@ impl Cleaner {
                 }
                 Action::Filter(judge) => {
                     if let Some(reason) = judge(&mut draft) {
-                        return Verdict::Drop { step, reason, document: draft.into_document() };
+                        let (document, detail) = draft.into_dropped();
+                        return Verdict::Drop { step, reason, detail, document };
                     }
                 }
             }
