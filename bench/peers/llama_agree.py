@@ -77,7 +77,7 @@ def own_answers(danlu, model, prompts, tokens):
 
 
 def compare(own, peer):
-    """Same text, tokens in common, differences of log-probabilities, and the gap where they part."""
+    """Same text, tokens in common, how far log-probabilities differ, the gap where texts part."""
     (our_text, own), (their_text, whole, peer) = own, peer
     # Either may hold back the beginning of a character at the end.
     same = our_text.rstrip("\ufffd").startswith(their_text.rstrip("\ufffd"))
