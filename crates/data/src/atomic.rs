@@ -167,7 +167,7 @@ fn write_counting(writer: &mut impl Write, bytes: &[u8]) -> Result<(), (io::Erro
     Ok(())
 }
 
-fn failure(path: &Path, source: io::Error, missing_bytes: u64) -> WriteError {
+pub(crate) fn failure(path: &Path, source: io::Error, missing_bytes: u64) -> WriteError {
     let path = path.to_owned();
     if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
         return WriteError::DiskFull { path, missing_bytes: missing_bytes.max(1) };

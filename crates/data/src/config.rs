@@ -6,7 +6,7 @@ use crate::steps::{DEFAULT_STEPS, StepConfig};
 use crate::{Error, MemorySize, NearDuplicates, Result, Source};
 
 /// The `[data]` section of a recipe. Paths are relative to the recipe's folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Files or folders of running text.

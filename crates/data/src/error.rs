@@ -78,6 +78,14 @@ pub enum Error {
         /// Hash of the tokenizer in use.
         expected: String,
     },
+    /// A document does not say how often an epoch has it.
+    #[error("{document}: meta.mix_weight: {found}")]
+    Weight {
+        /// Its id.
+        document: String,
+        /// What it says.
+        found: String,
+    },
     /// A loader was asked for something impossible.
     #[error("cannot make batches: {0}")]
     Loader(String),

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::MixWeight;
 use crate::document::Meta;
+use crate::mix::WEIGHT_KEY;
 
 /// A file or folder. In a recipe it is a path, or a table that also says what every document of it
 /// has where the document itself does not say otherwise:
 /// `{ path = "poems.jsonl", licence = "MIT", origin = "chinese-poetry 2.0.1" }`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub struct Source {
     /// Where it is, relative to the recipe's folder.
@@ -18,14 +20,17 @@ pub struct Source {
     pub origin: Option<String>,
     /// Which field of a record or column of a table holds the text; `text` when not given.
     pub text_field: Option<String>,
+    /// How often an epoch has each of its documents; once when not given.
+    pub weight: Option<MixWeight>,
 }
 
 /// Both ways to write a [`Source`].
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "a path, or a table { path = .., licence = .., origin = .., text_field = .. } \
-                 with at least the path"
+    expecting = "a path, or a table { path = .., licence = .., origin = .., text_field = .., \
+                 weight = .. } with at least the path, where weight is a number from 0 to 100, \
+                 or a list of such, one for each epoch"
 )]
 enum Written {
     Path(String),
@@ -42,11 +47,13 @@ struct Stated {
     origin: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text_field: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<MixWeight>,
 }
 
 impl From<&str> for Source {
     fn from(path: &str) -> Self {
-        Self { path: path.to_owned(), licence: None, origin: None, text_field: None }
+        Self { path: path.to_owned(), licence: None, origin: None, text_field: None, weight: None }
     }
 }
 
@@ -54,8 +61,8 @@ impl From<Written> for Source {
     fn from(written: Written) -> Self {
         match written {
             Written::Path(path) => path.as_str().into(),
-            Written::Stated(Stated { path, licence, origin, text_field }) => {
-                Self { path, licence, origin, text_field }
+            Written::Stated(Stated { path, licence, origin, text_field, weight }) => {
+                Self { path, licence, origin, text_field, weight }
             }
         }
     }
@@ -63,10 +70,10 @@ impl From<Written> for Source {
 
 impl From<Source> for Written {
     fn from(source: Source) -> Self {
-        let Source { path, licence, origin, text_field } = source;
-        match (&licence, &origin, &text_field) {
-            (None, None, None) => Self::Path(path),
-            _ => Self::Stated(Stated { path, licence, origin, text_field }),
+        let Source { path, licence, origin, text_field, weight } = source;
+        match (&licence, &origin, &text_field, &weight) {
+            (None, None, None, None) => Self::Path(path),
+            _ => Self::Stated(Stated { path, licence, origin, text_field, weight }),
         }
     }
 }
@@ -83,6 +90,9 @@ impl Source {
             if let Some(value) = value {
                 meta.entry(key).or_insert_with(|| value.as_str().into());
             }
+        }
+        if let Some(weight) = &self.weight {
+            meta.entry(WEIGHT_KEY).or_insert_with(|| weight.to_json());
         }
     }
 }

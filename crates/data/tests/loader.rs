@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use danlu_data::{Batch, Cursor, IGNORE, Loader, Mode, ShardBuilder, TokenShard};
+use danlu_data::{Batch, Cursor, IGNORE, Loader, MixWeight, Mode, ShardBuilder, TokenShard};
 use proptest::prelude::*;
 
 const HASH: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -76,9 +77,9 @@ proptest! {
         (rows, context) in (1_usize..4, 1_usize..16),
         seed: u64,
     ) {
-        let shard = shard(&lengths, false);
+        let shard = Arc::new(shard(&lengths, false));
         let total = shard.len();
-        let loader = Loader::new(shard.clone(), rows, context, seed, Mode::Pretrain).unwrap();
+        let loader = Loader::new(Arc::clone(&shard), rows, context, seed, Mode::Pretrain).unwrap();
         let batches = first_epochs(&loader, 3);
         batches.iter().for_each(|batch| check(batch, &shard));
         let stream: Vec<u32> = batches.iter().flat_map(|batch| batch.inputs.clone()).collect();
@@ -101,10 +102,10 @@ proptest! {
         (rows, context) in (1_usize..4, 1_usize..24),
         seed: u64,
     ) {
-        let shard = shard(&lengths, true);
+        let shard = Arc::new(shard(&lengths, true));
         let fitting: Vec<usize> =
             (0..lengths.len()).filter(|&index| lengths[index] <= context).collect();
-        let Ok(loader) = Loader::new(shard.clone(), rows, context, seed, Mode::Sft) else {
+        let Ok(loader) = Loader::new(Arc::clone(&shard), rows, context, seed, Mode::Sft) else {
             prop_assert!(fitting.is_empty());
             return Ok(());
         };
@@ -139,13 +140,13 @@ proptest! {
         sft: bool,
     ) {
         let mode = if sft { Mode::Sft } else { Mode::Pretrain };
-        let shard = shard(&lengths, sft);
-        let loader = Loader::new(shard.clone(), rows, context, seed, mode).unwrap();
+        let shard = Arc::new(shard(&lengths, sft));
+        let loader = Loader::new(Arc::clone(&shard), rows, context, seed, mode).unwrap();
         let mut cursor = Cursor::default();
         for _ in 0..6 {
             let saved = serde_json::to_string(&cursor).unwrap();
             let batch = loader.next_batch(&mut cursor).unwrap();
-            let fresh = Loader::new(shard.clone(), rows, context, seed, mode).unwrap();
+            let fresh = Loader::new(Arc::clone(&shard), rows, context, seed, mode).unwrap();
             let mut resumed: Cursor = serde_json::from_str(&saved).unwrap();
             prop_assert_eq!(fresh.next_batch(&mut resumed).unwrap(), batch);
             prop_assert_eq!(resumed, cursor);
@@ -198,4 +199,49 @@ fn impossible_batches_and_foreign_cursors_are_refused() {
     assert!(message.contains("context_len = 4"), "{message}");
     let loader = make(1, 5, Mode::Pretrain).unwrap();
     assert!(loader.next_batch(&mut Cursor { epoch: 0, offset: 5 }).is_err());
+}
+
+/// Documents of 10 tokens, every second one with the first weight, the others with the second.
+fn weighted(count: usize, weights: [&str; 2]) -> TokenShard {
+    let weights: Vec<MixWeight> =
+        weights.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let mut builder = ShardBuilder::new(HASH, 1 << 20);
+    for index in 0..count {
+        let ids: Vec<u32> = (0..10).map(|i| (10 * index + i) as u32).collect();
+        builder.push_weighted(&format!("{index}"), &ids, None, &weights[index % 2]).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+#[test]
+fn an_epoch_has_each_document_as_often_as_its_weight_says() {
+    let loader = Loader::new(weighted(40, ["[2, 0]", "0.5"]), 1, 10, 3, Mode::Sft).unwrap();
+    let mut cursor = Cursor::default();
+    let mut seen = vec![BTreeMap::<u32, usize>::new(); 3];
+    while cursor.epoch < 3 {
+        let epoch = cursor.epoch as usize;
+        let batch = loader.next_batch(&mut cursor).unwrap();
+        *seen[epoch].entry(batch.documents[0]).or_default() += 1;
+    }
+    let times = |epoch: usize, document: u32| seen[epoch].get(&document).copied().unwrap_or(0);
+    for even in (0..40).step_by(2) {
+        assert_eq!([0, 1, 2].map(|epoch| times(epoch, even)), [2, 0, 0], "document {even}");
+        let odd = even + 1;
+        assert_eq!(times(0, odd) + times(1, odd), 1, "document {odd} is in one of two epochs");
+        assert_eq!(times(0, odd), times(2, odd), "and again in the same turn");
+    }
+    let estimate = loader.estimate().unwrap();
+    assert_eq!(estimate.documents, 40);
+    assert!((440..560).contains(&estimate.tokens_per_epoch), "{estimate:?}");
+}
+
+#[test]
+fn an_epoch_without_a_text_is_refused_and_small_weights_still_give_one() {
+    let error = Loader::new(weighted(4, ["[1, 0]", "0"]), 1, 10, 3, Mode::Pretrain).unwrap_err();
+    assert!(error.to_string().contains("epoch 2"), "{error}");
+    let loader = Loader::new(weighted(4, ["0.001", "0"]), 2, 10, 3, Mode::Pretrain).unwrap();
+    let mut cursor = Cursor::default();
+    let batch = loader.next_batch(&mut cursor).unwrap();
+    assert!(batch.documents.iter().all(|document| document % 2 == 0));
+    assert_eq!(cursor, Cursor { epoch: 2, offset: 0 });
 }

@@ -1,7 +1,9 @@
 //! Dialogues and the running text rehearsed between them.
 #![allow(clippy::unwrap_used)]
 
-use danlu_data::{Dialogue, Document, Meta, Rehearsal, TokenShard, pack_pretrain, pack_sft};
+use danlu_data::{
+    Dialogue, Document, Meta, Rehearsal, ShardBuilder, TokenShard, pack_pretrain, pack_sft,
+};
 use danlu_tokenizer::{ChatTemplate, Message, Role, Tokenizer, TokenizerConfig};
 
 const PIECE_LEN: usize = 16;
@@ -30,9 +32,25 @@ fn tokenizer() -> Tokenizer {
 }
 
 fn packed(share: f64) -> TokenShard {
-    let documents = documents();
-    let rehearsal = Rehearsal { documents: &documents, share, piece_len: PIECE_LEN };
-    pack_sft(&tokenizer(), &ChatTemplate::chatml(), &dialogues(), &rehearsal).unwrap()
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clean.jsonl");
+    let lines = documents().into_iter().map(|text| serde_json::to_string(&text).unwrap() + "\n");
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    let rehearsal = Rehearsal { documents: &file, share, piece_len: PIECE_LEN };
+    let tokenizer = tokenizer();
+    let mut builder = ShardBuilder::new(tokenizer.hash(), tokenizer.vocab_size());
+    let template = ChatTemplate::chatml();
+    pack_sft(&tokenizer, &template, &dialogues(), &rehearsal, &mut builder).unwrap();
+    builder.finish().unwrap()
+}
+
+fn texts() -> TokenShard {
+    let tokenizer = tokenizer();
+    let folder = tempfile::tempdir().unwrap();
+    let mut builder =
+        ShardBuilder::spooling(tokenizer.hash(), tokenizer.vocab_size(), folder.path());
+    pack_pretrain(&tokenizer, documents().into_iter().map(Ok), &mut builder).unwrap();
+    builder.finish().unwrap()
 }
 
 #[test]
@@ -46,10 +64,7 @@ fn without_rehearsal_there_are_only_dialogues() {
 #[test]
 fn rehearsed_text_has_its_share_in_short_pieces_and_all_of_it_is_learned() {
     let dialogue_tokens = packed(0.0).len();
-    let longest = (0..40)
-        .map(|i| pack_pretrain(&tokenizer(), &documents()).unwrap().document(i).len())
-        .max()
-        .unwrap();
+    let longest = (0..40).map(|i| texts().document(i).len()).max().unwrap();
     for share in [0.25, 0.5] {
         let shard = packed(share);
         let wanted = (dialogue_tokens as f64 * share / (1.0 - share)) as usize;
@@ -65,6 +80,6 @@ fn rehearsed_text_has_its_share_in_short_pieces_and_all_of_it_is_learned() {
 
 #[test]
 fn more_rehearsal_than_there_is_text_takes_all_of_it_once() {
-    let all = pack_pretrain(&tokenizer(), &documents()).unwrap().len();
+    let all = texts().len();
     assert_eq!(packed(0.99).len() - packed(0.0).len(), all);
 }

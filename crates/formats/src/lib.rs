@@ -45,6 +45,7 @@ pub use dtype::Dtype;
 pub use element::ElementType;
 pub use error::{Error, Result};
 pub use gguf::Gguf;
+pub use mapping::Mapping;
 pub use safetensors::{NewTensor, SafeTensors, TensorView, Values};
 pub use sink::TensorEntry;
 pub use tensor::WeightTensor;

@@ -11,10 +11,14 @@ use crate::{Error, Result};
 
 /// A file's bytes, paged in as they are read.
 #[derive(Debug)]
-pub(crate) struct Mapping(Mmap);
+pub struct Mapping(Mmap);
 
 impl Mapping {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// When it cannot be opened or mapped.
+    pub fn open(path: &Path) -> Result<Self> {
         let error = |source| Error::Open { path: path.to_owned(), source };
         let file = File::open(path).map_err(error)?;
         // SAFETY: the mapping is read-only and private. Danlu replaces finished files by renaming
@@ -25,13 +29,17 @@ impl Mapping {
         Ok(Self(map))
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Gives the pages that lie wholly in `range` back to the system; they are read from the file
     /// again when they are next touched.
-    pub(crate) fn release(&self, range: Range<usize>) -> std::io::Result<()> {
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn release(&self, range: Range<usize>) -> std::io::Result<()> {
         let begin = range.start.next_multiple_of(PAGE_BYTES);
         let end = range.end / PAGE_BYTES * PAGE_BYTES;
         if begin >= end {

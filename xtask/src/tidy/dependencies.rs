@@ -13,7 +13,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("models", &["formats"]),
     ("infer", &["models"]),
     ("tokenizer", &[]),
-    ("data", &["tokenizer"]),
+    ("data", &["tokenizer", "formats"]),
     ("train", &["infer", "data"]),
     ("control", &["tokenizer"]),
     ("eval", &["infer", "tokenizer", "data", "control"]),

@@ -141,8 +141,7 @@ fn plain(value: &Meta) -> Value {
 
 fn shard(path: &Path) -> Result<Value> {
     let shard = TokenShard::read(path)?;
-    let mut first = Vec::new();
-    shard.ids().copy_to(0..shard.document(0).len().min(32), &mut first);
+    let first: Vec<u32> = (0..shard.document(0).len().min(32)).map(|i| shard.id(i)).collect();
     Ok(json!({
         "tokens": shard.len(),
         "documents": shard.document_count(),

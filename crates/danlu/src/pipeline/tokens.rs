@@ -5,7 +5,8 @@ use std::fs;
 use anyhow::{Context, Result};
 use danlu_data::atomic::write_file_atomically;
 use danlu_data::{
-    CLEAN_FILE, DIALOGUES_FILE, Rehearsal, pack_pretrain, pack_sft, read_dialogues, read_documents,
+    CLEAN_FILE, DIALOGUES_FILE, DocumentFile, Rehearsal, ShardBuilder, pack_pretrain, pack_sft,
+    read_dialogues, read_documents,
 };
 use danlu_tokenizer::ChatTemplate;
 
@@ -60,12 +61,17 @@ fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
         "tokenizer: {} tokens; {:.2} bytes a token in Chinese lines, {:.2} in others",
         report.vocab_size, report.han.bytes_per_token, report.latin.bytes_per_token
     ));
-    pack_pretrain(&tokenizer, &documents)?.write(&out.join(PRETRAIN_SHARD))?;
+    let clean = data.join(CLEAN_FILE);
+    let shard = || ShardBuilder::spooling(tokenizer.hash(), tokenizer.vocab_size(), &out);
+    let mut texts = shard();
+    pack_pretrain(&tokenizer, DocumentFile::open(&clean)?, &mut texts)?;
+    texts.write(&out.join(PRETRAIN_SHARD))?;
     if let Some(sft) = &run.recipe.sft {
         let rehearsal =
-            Rehearsal { documents: &documents, share: sft.rehearsal, piece_len: sft.context_len };
-        let shard = pack_sft(&tokenizer, &template, &dialogues, &rehearsal)?;
-        shard.write(&out.join(SFT_SHARD))?;
+            Rehearsal { documents: &clean, share: sft.rehearsal, piece_len: sft.context_len };
+        let mut talks = shard();
+        pack_sft(&tokenizer, &template, &dialogues, &rehearsal, &mut talks)?;
+        talks.write(&out.join(SFT_SHARD))?;
     }
     Ok(Outcome::Done(vec![out]))
 }

@@ -1,7 +1,7 @@
 //! A shard to batches: a pure function of (shard, seed, cursor).
 //!
-//! Documents are shuffled anew in each epoch. *Pretraining* lays them end to end and cuts rows of T
-//! tokens, over document and epoch borders: no token is lost or repeated in an epoch. *Dialogues*
+//! Documents are shuffled anew in each epoch, which has each as often as its weight says. *Pretraining* lays them end to end and cuts rows of T
+//! tokens, over document and epoch borders: no token of an epoch is lost or repeated. *Dialogues*
 //! are never cut: each goes to the first row of the batch with room for it. Either way a position's
 //! target is the next token of its own document.
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::shard::TokenShard;
-use crate::{Error, Result};
+use crate::{Error, MixWeight, Result};
 use order::Order;
 use rows::RowWriter;
 
@@ -44,15 +44,15 @@ pub struct Cursor {
 /// What an epoch amounts to; made by [`Loader::estimate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Estimate {
-    /// Documents or dialogues used.
+    /// Documents or dialogues used, each counted once.
     pub documents: u64,
     /// Dialogues longer than a row, which are left out; always 0 in pretraining.
     pub too_long: u64,
-    /// Tokens in the documents used.
+    /// Tokens in the first epoch.
     pub tokens_per_epoch: u64,
-    /// Positions with something to predict.
+    /// Positions of the first epoch with something to predict.
     pub targets_per_epoch: u64,
-    /// Batches until each document was seen once; the last reaches into the next epoch.
+    /// Batches until the first epoch is over; the last reaches into the next.
     pub batches_per_epoch: u64,
 }
 
@@ -105,7 +105,23 @@ impl Loader {
             )));
         }
         let order = Mutex::new(Arc::new(Order::new(&shard, &used, seed, 0)));
-        Ok(Self { shard, rows, context, seed, mode, used, order })
+        let loader = Self { shard, rows, context, seed, mode, used, order };
+        loader.expect_texts_in_every_epoch()?;
+        Ok(loader)
+    }
+
+    /// Refuses weights that leave an epoch without a text: it would never end.
+    fn expect_texts_in_every_epoch(&self) -> Result<()> {
+        let weights = || self.used.iter().filter_map(|&index| self.shard.weight(index as usize));
+        let changes = weights().map(MixWeight::epochs).max().unwrap_or(0);
+        let is_empty = |&epoch: &u64| weights().all(|weight| weight.at(epoch) == 0.0);
+        match (0..changes).find(is_empty) {
+            Some(epoch) => Err(Error::Loader(format!(
+                "every source's weight is 0 in epoch {}; give one of them more",
+                epoch + 1
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The batch at `cursor`, which then points to the next one.
@@ -174,7 +190,7 @@ impl Loader {
             documents: self.used.len() as u64,
             too_long: self.too_long() as u64,
             tokens_per_epoch: tokens,
-            targets_per_epoch: self.used.iter().map(learned).sum(),
+            targets_per_epoch: self.order(0).documents.iter().map(learned).sum(),
             batches_per_epoch,
         })
     }

@@ -41,11 +41,11 @@ impl<'a> RowWriter<'a> {
         let start = row * self.batch.context + self.filled[row];
         let end_of_document = self.shard.document(document as usize).end;
         for (at, index) in (start..).zip(piece.clone()) {
-            self.batch.inputs[at] = self.shard.ids().get(index);
+            self.batch.inputs[at] = self.shard.id(index);
             let next = index + 1;
             if next < end_of_document && self.shard.is_learned(next) {
                 // Ids are below 2^31: vocabularies are tables in memory.
-                self.batch.targets[at] = self.shard.ids().get(next) as i32;
+                self.batch.targets[at] = self.shard.id(next) as i32;
             }
         }
         self.number(row, start, piece.len());

@@ -98,7 +98,10 @@ fn build_in(
     output.write_documents(&parts, &standings, &mut quotes)?;
     for file in talks {
         read_file(file, config, &mut |item| match item {
-            Item::Dialogue(place, dialogue) => quotes.take(&place, dialogue, cleaner, &mut output),
+            Item::Dialogue(place, mut dialogue) => {
+                file.source.describe(&mut dialogue.meta);
+                quotes.take(&place, dialogue, cleaner, &mut output)
+            }
             Item::Document(place, document) => {
                 let kind = "a document among dialogues";
                 output.reject(&place, Some(&document.id), kind, "list it in data.text")

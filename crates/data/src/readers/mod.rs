@@ -46,7 +46,7 @@ pub const READERS: &[Reader] =
 pub type Sink<'a> = dyn FnMut(Record) -> Result<()> + 'a;
 
 /// A file to be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SourceFile {
     /// Where it lies.
     pub path: PathBuf,
