@@ -13,12 +13,12 @@ use std::ops::Range;
 use super::block::{
     Place, Scores, Seen, add_key_products, add_query_products, gradients_of_scores,
 };
-use super::level::{Problem, Work};
+use super::level::{Problem, Work, run_tasks};
 use super::raw::{RawRows, carve, fetch_rows, stage_rows};
 use super::sight::{Rule, Sight};
 use super::tile::{self, Strided, Widths};
 use super::vector::{Unit, Vector};
-use crate::Buffer;
+use crate::{Buffer, Cpu, Precision};
 
 /// Keys of a block.
 pub(super) const BLOCK_KEYS: usize = 64;
@@ -78,6 +78,13 @@ pub(super) struct Scratch {
     pub(super) d_q: *mut f32,
     pub(super) d_k: *mut f32,
     pub(super) d_v: *mut f32,
+}
+
+impl Backward<'_> {
+    /// Runs all tasks. Not generic, and so compiled once, in this crate.
+    pub(super) fn run_all(&self, cpu: &Cpu, precision: Precision) {
+        run_tasks(cpu, precision, self, self.tasks());
+    }
 }
 
 impl Work for Backward<'_> {

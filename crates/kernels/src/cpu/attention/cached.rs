@@ -3,10 +3,9 @@
 
 use std::ops::Range;
 
-use super::forward::Forward;
-use super::level::{Problem, Work, run_tasks};
+use super::forward::{Forward, Forwards};
+use super::level::Problem;
 use super::raw::{Kind, RawRows};
-use super::vector::Unit;
 use super::{AttentionShape, Rows, RowsMut};
 use crate::par::SharedMut;
 use crate::quant::BlockFormat;
@@ -102,20 +101,5 @@ pub fn attention_cached<E: Element>(
         parts.push((tasks, forward));
         tasks += count;
     }
-    run_tasks(cpu, precision, &Cached { parts }, tasks);
-}
-
-/// The forward of each sequence, with the number of its first task.
-struct Cached<'a> {
-    parts: Vec<(usize, Forward<'a>)>,
-}
-
-impl Work for Cached<'_> {
-    #[inline(always)]
-    unsafe fn run<U: Unit, const ROWS: usize, const VECTORS: usize>(&self, task: usize) {
-        let part = self.parts.partition_point(|(first, _)| *first <= task) - 1;
-        let (first, forward) = &self.parts[part];
-        // SAFETY: passed on to the caller.
-        unsafe { forward.run::<U, ROWS, VECTORS>(task - first) }
-    }
+    Forwards { parts }.run_all(cpu, precision, tasks);
 }

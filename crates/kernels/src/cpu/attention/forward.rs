@@ -11,12 +11,13 @@
 
 use std::ops::Range;
 
-use super::level::{Problem, Work};
+use super::level::{Problem, Work, run_tasks};
 use super::raw::{RawRow, RawRows, carve, fetch_rows, stage_rows};
 use super::sight::{Rule, Sight};
 use super::tile::{self, Strided, Widths, add_product};
 use super::vector::{Unit, Vector, exp2};
 use crate::par::SharedMut;
+use crate::{Cpu, Precision};
 
 /// Rows that a task handles at most.
 const TASK_ROWS: usize = 1024;
@@ -146,7 +147,29 @@ impl Forward<'_> {
     }
 }
 
-impl Work for Forward<'_> {
+/// Forwards of several sequences, each with the number of its first task.
+pub(super) struct Forwards<'a> {
+    pub(super) parts: Vec<(usize, Forward<'a>)>,
+}
+
+impl Forwards<'_> {
+    /// Runs all `tasks`. Not generic, and so compiled once, in this crate.
+    pub(super) fn run_all(&self, cpu: &Cpu, precision: Precision, tasks: usize) {
+        run_tasks(cpu, precision, self, tasks);
+    }
+}
+
+impl Work for Forwards<'_> {
+    #[inline(always)]
+    unsafe fn run<U: Unit, const ROWS: usize, const VECTORS: usize>(&self, task: usize) {
+        let part = self.parts.partition_point(|(first, _)| *first <= task) - 1;
+        let (first, forward) = &self.parts[part];
+        // SAFETY: passed on to the caller.
+        unsafe { forward.run::<U, ROWS, VECTORS>(task - first) }
+    }
+}
+
+impl Forward<'_> {
     #[inline(always)]
     unsafe fn run<U: Unit, const ROWS: usize, const VECTORS: usize>(&self, task: usize) {
         let per_task = self.rows_per_task();

@@ -41,8 +41,8 @@ pub use cached::{CachedRows, CachedSequence, attention_cached};
 pub use rows::{Rows, RowsMut};
 
 use self::backward::Backward;
-use self::forward::Forward;
-use self::level::{Problem, run_tasks};
+use self::forward::{Forward, Forwards};
+use self::level::Problem;
 use self::raw::RawRows;
 use self::vector::SoftCap;
 use crate::par::SharedMut;
@@ -187,8 +187,9 @@ pub fn attention<E: Element>(
     check_lse(shape, lse);
     let problem = inputs.problem(cpu, shape);
     let (out, lse) = (RawRows::new_mut(out), SharedMut::new(lse));
-    let work = Forward { problem, out, lse };
-    run_tasks(cpu, precision, &work, work.tasks());
+    let forward = Forward { problem, out, lse };
+    let tasks = forward.tasks();
+    Forwards { parts: vec![(0, forward)] }.run_all(cpu, precision, tasks);
 }
 
 /// The gradients of [`attention`] with respect to q, k and v; they are overwritten, not added to.
@@ -212,7 +213,7 @@ pub fn attention_backward<E: Element>(
     gradients.d_v.check("d_v", shape.key_shape());
     let AttentionGradients { d_q, d_k, d_v } = gradients;
     let [d_q, d_k, d_v] = [d_q, d_k, d_v].map(RawRows::new_mut);
-    let work = Backward {
+    let backward = Backward {
         problem: inputs.problem(cpu, shape),
         out: RawRows::new(&outputs.out),
         d_out: RawRows::new(&outputs.d_out),
@@ -221,7 +222,7 @@ pub fn attention_backward<E: Element>(
         d_k,
         d_v,
     };
-    run_tasks(cpu, precision, &work, work.tasks());
+    backward.run_all(cpu, precision);
 }
 
 fn check_lse(shape: &AttentionShape, lse: &[f32]) {

@@ -5,7 +5,7 @@ mod cached;
 mod reference;
 
 use self::reference::{Expected, Numbers, Sums};
-use super::level::Work;
+use super::level::{Work, run_tasks};
 use super::vector::{Unit, Vector, exp2};
 use super::*;
 use crate::rng::Philox;
