@@ -18,6 +18,7 @@
 //!
 //! **Deliberately absent:** arithmetic. What computes lies in the crates re-exported here.
 
+pub mod data_receipt;
 pub mod export;
 pub mod generation_config;
 mod gguf_vocabulary;

@@ -30,8 +30,9 @@ const SIMILAR_ENOUGH: f64 = 0.7;
 pub struct Recipe {
     /// What the texts are and how they are cleaned.
     pub data: DataConfig,
-    /// The vocabulary.
-    pub tokenizer: TokenizerConfig,
+    /// The vocabulary; only the data can be built without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerConfig>,
     /// The model's family and size.
     pub model: ModelSection,
     /// Training on running text.
@@ -78,10 +79,10 @@ impl Recipe {
             ensure!(SECTIONS.contains(&key.as_str()), "there is no section [{key}]{meant}");
         }
         turn_depth_dial(&mut table)?;
-        let has_sft = table.contains_key("sft");
+        let [has_tokenizer, has_sft] = ["tokenizer", "sft"].map(|name| table.contains_key(name));
         let recipe = Self {
             data: section(&mut table, "data")?,
-            tokenizer: section(&mut table, "tokenizer")?,
+            tokenizer: if has_tokenizer { Some(section(&mut table, "tokenizer")?) } else { None },
             model: section(&mut table, "model")?,
             pretrain: section(&mut table, "pretrain")?,
             sft: if has_sft { Some(section(&mut table, "sft")?) } else { None },
@@ -96,7 +97,9 @@ impl Recipe {
     /// Refuses values that contradict each other before anything is done.
     fn validate(&self) -> Result<()> {
         self.data.validate()?;
-        self.tokenizer.validate()?;
+        if let Some(tokenizer) = &self.tokenizer {
+            tokenizer.validate()?;
+        }
         self.eval.validate().context("[eval]")?;
         self.pretrain.validate("pretrain")?;
         if let Some(sft) = &self.sft {
@@ -115,6 +118,14 @@ impl Recipe {
             );
         }
         Ok(())
+    }
+
+    /// The vocabulary's settings.
+    ///
+    /// # Errors
+    /// When the recipe has no such section.
+    pub fn tokenizer(&self) -> Result<&TokenizerConfig> {
+        self.tokenizer.as_ref().context("the recipe has no [tokenizer] section with a `vocab_size`")
     }
 
     /// The effective recipe as TOML.

@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{danlu, danlu_reading, finished, place, recipe, run, text, tree};
+use common::{assert_clear_error, danlu, danlu_reading, finished, place, recipe, run, text, tree};
 use serde_json::Value;
 
 const RUN: &str = "commands-finished";
@@ -28,6 +28,32 @@ fn run_and_data_build_report_as_json() {
     let value = danlu(&["data", "build", &recipe, "--out", &out, "--json"]).json();
     assert!(value["train"]["total"]["documents"].as_u64().unwrap() > 100, "{value}");
     assert!(value["heldout"]["total"]["bytes"].as_u64().unwrap() > 1000, "{value}");
+}
+
+/// A recipe of data alone: it can be built, with weights and a page for people, and not run.
+#[test]
+fn data_are_built_without_a_model_and_shown_to_people() {
+    let folder = place("commands-data");
+    std::fs::create_dir_all(&folder).unwrap();
+    let poems = poems();
+    let data = format!(
+        "[data]\ntext = [{{ path = {poems:?}, weight = [2, 0.5], licence = \"MIT\" }}]\n\
+         steps = [\"nfc\", {{ name = \"length\", min_chars = 60 }}]\n\
+         dropped_texts_per_mille = 1000\n"
+    );
+    let recipe = folder.join("corpus.toml");
+    std::fs::write(&recipe, data).unwrap();
+    let (recipe, out) = (text(&recipe), text(&folder.join("out")));
+    let report = danlu(&["data", "build", &recipe, "--out", &out, "--json"]).json();
+    assert!(!report["dropped_bytes"].as_object().unwrap().is_empty(), "{report}");
+    assert_eq!(report["train"]["by_source"].as_object().unwrap().keys().next(), Some(&poems));
+    let page = std::fs::read_to_string(format!("{out}/data/report.html")).unwrap();
+    for shown in ["MIT", "length", "min_chars = 60", "danlu data build", "<svg", "<pre>"] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    let clean = std::fs::read_to_string(format!("{out}/data/clean.jsonl")).unwrap();
+    assert!(clean.lines().next().unwrap().contains("\"mix_weight\":[2.0,0.5]"), "{clean:.300}");
+    assert_clear_error(&danlu(&run(&recipe, &out, &[])), &["[tokenizer]", "vocab_size"]);
 }
 
 #[test]

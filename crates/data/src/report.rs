@@ -40,8 +40,11 @@ impl Size {
 pub struct Part {
     /// All of the part.
     pub total: Size,
-    /// By main script: `han` where at least half of the letters are Chinese, else `latin`.
+    /// By `meta.language`; where that says nothing, by main script: `han` where at least half of
+    /// the letters are Chinese, else `latin`.
     pub by_language: BTreeMap<String, Size>,
+    /// By the path that the recipe lists.
+    pub by_source: BTreeMap<String, Size>,
     /// By `meta.licence`.
     pub by_licence: BTreeMap<String, Size>,
     /// By `meta.origin`.
@@ -79,10 +82,16 @@ pub struct DataReport {
     pub rejected: Counts,
     /// Documents dropped by a cleaning step, by `step: reason`.
     pub dropped: Counts,
+    /// Bytes of their text when they were dropped, by the same names.
+    pub dropped_bytes: Counts,
     /// Documents whose text is exactly that of an earlier one.
     pub duplicates: u64,
+    /// Their text in bytes.
+    pub duplicate_bytes: u64,
     /// Documents whose text is nearly that of one that is kept.
     pub near_duplicates: u64,
+    /// Their text in bytes.
+    pub near_duplicate_bytes: u64,
     /// Clusters of near-duplicates; of each, one document is kept.
     pub clusters: u64,
     /// The largest of them.
@@ -111,6 +120,7 @@ impl Part {
         let stated = |said: &Option<String>| said.as_deref().unwrap_or(NOT_STATED).to_owned();
         let groups = [
             (&mut self.by_language, facts.language.clone()),
+            (&mut self.by_source, facts.source.clone()),
             (&mut self.by_licence, stated(&facts.licence)),
             (&mut self.by_origin, stated(&facts.origin)),
         ];

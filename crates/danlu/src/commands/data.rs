@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use danlu::pipeline;
+use danlu::pipeline::{self, build};
 use danlu::recipe::Recipe;
 use danlu_data::REPORT_FILE;
 
@@ -47,7 +47,7 @@ pub fn run(command: &Command) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
     {
         let mut progress = Progress::new()?;
-        pipeline::run(recipe, &out, Some("data"), &mut progress)?;
+        pipeline::run(recipe, &out, Some(build::NAME), &mut progress)?;
     }
     let report = out.join("data").join(REPORT_FILE);
     if args.json {
@@ -55,5 +55,6 @@ pub fn run(command: &Command) -> Result<()> {
         return output::json(&value);
     }
     output::line(&format!("clean texts: {}", out.join("data").display()))?;
-    output::line(&format!("report:      {}", report.display()))
+    output::line(&format!("report:      {}", report.display()))?;
+    output::line(&format!("for people:  {}", report.with_file_name(build::RECEIPT_FILE).display()))
 }

@@ -1,38 +1,53 @@
 //! Stage `data`: raw files to clean documents, the held-out part put aside.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use danlu_data::atomic::write_file_atomically;
 use danlu_data::steps::Cleaner;
 use danlu_data::{DROPPED_FILE, DataReport, Progress, REPORT_FILE, source_files};
 
-use super::stage::Inputs;
+use super::stage::{Inputs, hash_file};
 use super::{Outcome, Run, Stage, Watch};
+use crate::data_receipt;
 
 /// Time between lines on how far it is.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
+/// Its name.
+pub const NAME: &str = "data";
+
 pub(super) const STAGE: Stage = Stage {
-    name: "data",
+    name: NAME,
     about: "read, clean, remove duplicates, put the held-out part aside",
     inputs,
     run,
 };
 
+/// The page for people, beside the report.
+pub const RECEIPT_FILE: &str = "report.html";
+
 fn inputs(run: &Run) -> Result<Inputs> {
-    let config = &run.recipe.data;
-    let mut inputs = Inputs::default().setting("data", config)?;
-    for list in [&config.text, &config.dialogues] {
-        for file in source_files(list, &run.recipe.folder)? {
-            inputs = inputs.file(&file.path)?;
-        }
-    }
-    for list in Cleaner::new(config, &run.recipe.folder)?.files() {
-        inputs = inputs.file(list)?;
+    let mut inputs = Inputs::default().setting("data", &run.recipe.data)?;
+    for (_, path) in files(run)? {
+        inputs = inputs.file(&path)?;
     }
     Ok(inputs)
+}
+
+/// Every file that the result depends on, with its name.
+fn files(run: &Run) -> Result<Vec<(String, PathBuf)>> {
+    let (config, folder) = (&run.recipe.data, &run.recipe.folder);
+    let mut files = Vec::new();
+    for list in [&config.text, &config.dialogues] {
+        files.extend(source_files(list, folder)?.into_iter().map(|file| (file.name, file.path)));
+    }
+    let cleaner = Cleaner::new(config, folder)?;
+    let lists = cleaner.files().iter().map(|path| (path.display().to_string(), path.clone()));
+    files.extend(lists);
+    Ok(files)
 }
 
 fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
@@ -51,6 +66,9 @@ fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
         Err(danlu_data::Error::Stopped) => return Ok(Outcome::Stopped),
         built => built?,
     };
+    let hashes = files(run)?.into_iter().map(|(name, path)| Ok((name, hash_file(&path)?)));
+    let receipt = data_receipt::assemble(run, &report, &out, hashes.collect::<Result<_>>()?)?;
+    write_file_atomically(&out.join(RECEIPT_FILE), receipt.to_html().as_bytes())?;
     tell(&report, &out, watch);
     Ok(Outcome::Done(vec![out]))
 }
@@ -86,8 +104,9 @@ fn tell(report: &DataReport, out: &Path, watch: &mut dyn Watch) {
         watch.note(&format!("data: {count} left out: {kind} duplicates"));
     }
     watch.note(&format!(
-        "data: what was left out is listed in {}, counted in {}",
+        "data: what was left out is listed in {}, counted in {}, shown in {}",
         out.join(DROPPED_FILE).display(),
-        out.join(REPORT_FILE).display()
+        out.join(REPORT_FILE).display(),
+        out.join(RECEIPT_FILE).display()
     ));
 }

@@ -5,7 +5,7 @@
 //! [`stage`]) is written when it is finished; a stage that was killed is run again, and the
 //! training stages then go on from their last checkpoint.
 
-mod build;
+pub mod build;
 mod evaluate;
 pub mod pretrain;
 pub mod sft;
@@ -108,6 +108,11 @@ pub fn run(
     ensure!(
         until != Some(sft::NAME) || recipe.sft.is_some(),
         "the recipe has no [sft] section, so there is no stage `sft` to go to"
+    );
+    ensure!(
+        until == Some(build::NAME) || recipe.tokenizer.is_some(),
+        "the recipe has no [tokenizer] section with a `vocab_size`; without it, only the data can \
+         be built: `danlu data build`"
     );
     fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let _lock = lock(out)?;

@@ -30,7 +30,7 @@ pub(super) const STAGE: Stage = Stage {
 fn inputs(run: &Run) -> Result<Inputs> {
     let data = run.paths.data();
     Inputs::default()
-        .setting("tokenizer", &run.recipe.tokenizer)?
+        .setting("tokenizer", run.recipe.tokenizer()?)?
         .setting("template", &ChatTemplate::chatml().source())?
         .setting("sft", &run.recipe.sft.as_ref().map(|sft| (sft.rehearsal, sft.context_len)))?
         .file(&data.join(CLEAN_FILE))?
@@ -50,7 +50,7 @@ fn run(run: &Run, watch: &mut dyn Watch) -> Result<Outcome> {
         .iter()
         .map(|document| document.text.as_str())
         .chain(turns.map(|message| message.content.as_str()));
-    let tokenizer = danlu_tokenizer::train(&run.recipe.tokenizer, texts.clone())?;
+    let tokenizer = danlu_tokenizer::train(run.recipe.tokenizer()?, texts.clone())?;
     let template = ChatTemplate::chatml();
     for (name, bytes) in tokenizer.files(&template) {
         write_file_atomically(&out.join(name), &bytes)?;

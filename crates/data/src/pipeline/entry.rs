@@ -20,7 +20,7 @@ pub(super) enum Fate {
     /// It could not be read.
     Rejected { kind: String, detail: String },
     /// A step dropped it.
-    Dropped { step: String, reason: String, detail: String },
+    Dropped { step: String, reason: String, detail: String, bytes: u64 },
     /// It is clean; its line follows.
     Clean(Facts),
 }
@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     pub(crate) bytes: u64,
     pub(crate) characters: u64,
     pub(crate) language: String,
+    /// As the recipe lists it.
+    pub(crate) source: String,
     pub(crate) licence: Option<String>,
     pub(crate) origin: Option<String>,
     /// Its long lines that a dialogue has too.
@@ -56,13 +58,15 @@ pub(super) struct Keys {
 }
 
 impl Facts {
-    pub(super) fn of(document: &Document, quoted: Vec<u64>) -> Self {
+    pub(super) fn of(document: &Document, source: &str, quoted: Vec<u64>) -> Self {
         let stated =
             |meta: &Meta, key| meta.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
         Self {
             bytes: document.text.len() as u64,
             characters: document.text.chars().count() as u64,
-            language: language(&document.text).to_owned(),
+            language: stated(&document.meta, "language")
+                .unwrap_or_else(|| script(&document.text).to_owned()),
+            source: source.to_owned(),
             licence: stated(&document.meta, "licence"),
             origin: stated(&document.meta, "origin"),
             quoted,
@@ -71,7 +75,7 @@ impl Facts {
 }
 
 /// `han` where at least half of the letters are Chinese, else `latin`.
-fn language(text: &str) -> &'static str {
+fn script(text: &str) -> &'static str {
     let (mut letters, mut han) = (0_u64, 0_u64);
     for character in text.chars() {
         letters += u64::from(character.is_alphabetic());

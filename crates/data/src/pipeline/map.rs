@@ -150,12 +150,12 @@ impl<'a> Map<'a> {
             }
             Item::Document(place, mut document) => {
                 self.files[file].source.describe(&mut document.meta);
-                self.map_document(place, document)
+                self.map_document(&self.files[file].source.path, place, document)
             }
         }
     }
 
-    fn map_document(&self, place: Place, document: Document) -> Result<Mapped> {
+    fn map_document(&self, source: &str, place: Place, document: Document) -> Result<Mapped> {
         let heldout = is_held_out(&document.id, self.config.heldout_per_mille);
         let mut keys = Keys { id: hash(&document.id), text: None, buckets: Vec::new(), heldout };
         let (document, fate, line) = match self.cleaner.clean(document) {
@@ -163,7 +163,8 @@ impl<'a> Map<'a> {
                 let (step, reason) = (step.to_owned(), reason.into_owned());
                 let shown = is_shown(&document.id, self.config.dropped_texts_per_mille);
                 let line = if shown { super::line_of(&document)? } else { Vec::new() };
-                (document, Fate::Dropped { step, reason, detail }, line)
+                let bytes = document.text.len() as u64;
+                (document, Fate::Dropped { step, reason, detail, bytes }, line)
             }
             Verdict::Keep(document) => {
                 keys.text = Some(hash(&document.text));
@@ -172,7 +173,7 @@ impl<'a> Map<'a> {
                     keys.buckets = signature.map(|values| near.keys(&values)).unwrap_or_default();
                 }
                 let line = super::line_of(&document)?;
-                let facts = Facts::of(&document, self.quoted_in(&document.text));
+                let facts = Facts::of(&document, source, self.quoted_in(&document.text));
                 (document, Fate::Clean(facts), line)
             }
         };

@@ -75,10 +75,12 @@ impl<'a> Output<'a> {
                     Fate::Rejected { kind, detail } => {
                         return self.reject(&entry.place, entry.id.as_deref(), kind, detail);
                     }
-                    Fate::Dropped { step, reason, detail } => match standings.of(number) {
+                    Fate::Dropped { step, reason, detail, bytes } => match standings.of(number) {
                         Standing::IdTaken => self.reject_id(&entry)?,
                         _ => {
-                            count(&mut self.report.dropped, &format!("{step}: {reason}"));
+                            let name = format!("{step}: {reason}");
+                            count(&mut self.report.dropped, &name);
+                            *self.report.dropped_bytes.entry(name).or_default() += bytes;
                             self.drop(&entry, line, step, (reason, detail))?;
                         }
                     },
@@ -116,10 +118,12 @@ impl<'a> Output<'a> {
             (Standing::IdTaken, _) => self.reject_id(entry),
             (Standing::Duplicate, _) => {
                 self.report.duplicates += 1;
+                self.report.duplicate_bytes += facts.bytes;
                 self.drop(entry, line, "deduplicate", ("the same text as an earlier document", ""))
             }
             (Standing::NearDuplicate(kept), _) => {
                 self.report.near_duplicates += 1;
+                self.report.near_duplicate_bytes += facts.bytes;
                 let detail = format!("document {kept} of those read, from 0, is kept");
                 let reason = ("nearly the text of another document", detail.as_str());
                 self.drop(entry, line, "deduplicate", reason)

@@ -176,7 +176,10 @@ impl Layout {
         if last != self.ids as u64 {
             return broken("its document ends do not rise to the number of ids");
         }
-        if self.has_mask && self.ids % 8 != 0 && bytes[self.sizes_at - 1] >> (self.ids % 8) != 0 {
+        if self.has_mask
+            && !self.ids.is_multiple_of(8)
+            && bytes[self.sizes_at - 1] >> (self.ids % 8) != 0
+        {
             return broken("its mask has bits beyond the last id");
         }
         self.check_names(bytes)

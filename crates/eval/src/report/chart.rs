@@ -10,6 +10,12 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 40.0;
+/// Height of a bar with its gap, room for names before and notes behind bars, width of a name in
+/// narrow characters.
+const BAR_STEP: f64 = 24.0;
+const BAR_LEFT: f64 = 250.0;
+const BAR_NOTE: f64 = 130.0;
+const BAR_NAME: usize = 36;
 /// More points than the chart has pixels only make the page larger.
 const POINTS_MAX: usize = 600;
 /// Grid lines aimed at on each axis.
@@ -23,6 +29,60 @@ pub(super) struct Line<'a> {
     pub(super) points: Vec<(f64, f64)>,
     /// Draw a dot at every point, for lines with few of them.
     pub(super) dots: bool,
+}
+
+/// A bar of a [`bar_chart`]: what it stands for, how long it is, and what is written at its end.
+pub(super) struct Bar {
+    pub(super) name: String,
+    pub(super) value: f64,
+    pub(super) note: String,
+}
+
+/// Lying bars on top of each other, the longest over the whole width. Empty for no bars.
+#[must_use]
+pub(super) fn bar_chart(bars: &[Bar], label: &str) -> String {
+    let longest = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
+    if longest <= 0.0 {
+        return String::new();
+    }
+    let height = BAR_STEP * bars.len() as f64;
+    let mut svg = format!(
+        "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" \
+         aria-label=\"{}\">\n",
+        escape(label)
+    );
+    for (number, bar) in bars.iter().enumerate() {
+        let top = BAR_STEP * number as f64;
+        let length = (bar.value / longest * (WIDTH - BAR_LEFT - BAR_NOTE)).max(1.0);
+        let middle = top + BAR_STEP / 2.0 + 4.0;
+        let _ = writeln!(
+            svg,
+            "<text class=\"legend\" x=\"{:.1}\" y=\"{middle:.1}\" text-anchor=\"end\">{}</text>\
+             <rect class=\"dot0\" x=\"{BAR_LEFT}\" y=\"{:.1}\" width=\"{length:.1}\" \
+             height=\"{:.1}\"/><text class=\"tick\" x=\"{:.1}\" y=\"{middle:.1}\">{}</text>",
+            BAR_LEFT - 8.0,
+            escape(&shortened(&bar.name)),
+            top + 4.0,
+            BAR_STEP - 8.0,
+            BAR_LEFT + length + 6.0,
+            escape(&bar.note)
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// As much of a name as there is room for.
+fn shortened(name: &str) -> String {
+    let mut width = 0;
+    let end = name.char_indices().find(|(_, character)| {
+        width += if character.is_ascii() { 1 } else { 2 };
+        width > BAR_NAME
+    });
+    match end {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
+    }
 }
 
 /// A chart of `lines` over a common x axis. Points that are not finite are left out. Empty when
@@ -182,6 +242,18 @@ mod tests {
         let svg = line_chart(&[Line { name: "a<b", points, dots: true }], "x", "y");
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(svg.contains("a&lt;b") && !svg.contains("NaN"));
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_values_and_their_names_are_escaped_and_cut() {
+        let bar = |name: &str, value| Bar { name: name.to_owned(), value, note: "n".to_owned() };
+        assert_eq!(bar_chart(&[], "x"), "");
+        assert_eq!(bar_chart(&[bar("none", 0.0)], "x"), "");
+        let svg = bar_chart(&[bar("<b>", 4.0), bar(&"长".repeat(50), 2.0)], "x");
+        let width = WIDTH - BAR_LEFT - BAR_NOTE;
+        assert!(svg.contains(&format!("width=\"{width:.1}\"")), "{svg}");
+        assert!(svg.contains(&format!("width=\"{:.1}\"", width / 2.0)), "{svg}");
+        assert!(svg.contains("&lt;b&gt;") && svg.contains(&format!("{}...", "长".repeat(18))));
     }
 
     #[test]

@@ -25,6 +25,26 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// A whole page without scripts or links to elsewhere, with a switch for the language. `lead` and
+/// `body` are HTML.
+#[must_use]
+pub fn page(title: &str, lead: &str, body: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title} - Danlu</title>\n<style>\n{style}</style></head>\n<body>\n\
+         <input class=\"switch\" type=\"radio\" name=\"language\" id=\"both\" checked>\
+         <input class=\"switch\" type=\"radio\" name=\"language\" id=\"only-en\">\
+         <input class=\"switch\" type=\"radio\" name=\"language\" id=\"only-zh\">\n\
+         <div class=\"bar\"><label for=\"both\">English + 中文</label>\
+         <label for=\"only-en\">English</label><label for=\"only-zh\">中文</label></div>\n\
+         <main>\n<h1>{title}</h1>\n<p class=\"soft\">{lead}</p>\n{body}\
+         </main></body></html>\n",
+        title = escape(title),
+        style = include_str!("style.css"),
+    )
+}
+
 /// A span for each language; the switch at the top of the page hides one.
 #[must_use]
 pub fn both(text: Both<'_>) -> String {

@@ -3,6 +3,7 @@
 
 mod chart;
 pub mod html;
+pub mod receipt;
 
 use std::fmt::Write as _;
 
@@ -115,23 +116,8 @@ impl Report {
             self.tokens(),
             self.again(),
         ];
-        format!(
-            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{name} - Danlu</title>\n<style>\n{style}</style></head>\n<body>\n\
-             <input class=\"switch\" type=\"radio\" name=\"language\" id=\"both\" checked>\
-             <input class=\"switch\" type=\"radio\" name=\"language\" id=\"only-en\">\
-             <input class=\"switch\" type=\"radio\" name=\"language\" id=\"only-zh\">\n\
-             <div class=\"bar\"><label for=\"both\">English + 中文</label>\
-             <label for=\"only-en\">English</label><label for=\"only-zh\">中文</label></div>\n\
-             <main>\n<h1>{name}</h1>\n<p class=\"soft\">{model}<br>{machine}</p>\n{body}\
-             </main></body></html>\n",
-            name = escape(&self.name),
-            style = include_str!("style.css"),
-            model = escape(&self.model),
-            machine = escape(&self.machine),
-            body = sections.concat(),
-        )
+        let lead = format!("{}<br>{}", escape(&self.model), escape(&self.machine));
+        html::page(&self.name, &lead, &sections.concat())
     }
 
     fn at_a_glance(&self) -> String {
