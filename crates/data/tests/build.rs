@@ -329,7 +329,7 @@ fn a_source_with_an_unknown_key_says_what_a_source_is() {
     let value = json!({ "text": [{ "path": "a.txt", "license": "MIT" }] });
     let message = serde_json::from_value::<DataConfig>(value).unwrap_err().to_string();
     assert!(
-        message.contains("{ path = .., licence = .., origin = .., text_field = .. }"),
+        message.contains("{ path = .., licence = .., origin = .., text_field = .., weight = .. }"),
         "{message}"
     );
 }
