@@ -152,7 +152,43 @@ fn pages_as_sent_are_counted_and_a_cut_record_is_said_to_be() {
     ]
     .concat();
     let found = items("a.wet", &crawl.as_bytes()[..crawl.len() - 8], "x".into(), 100);
-    let expected = ["2: no plain text", "a.wet:3", "4: too large", "5: damaged file"];
+    let expected = ["2: broken answer", "a.wet:3", "4: too large", "5: damaged file"];
+    assert_eq!(outline(&found), expected);
+}
+
+#[test]
+fn what_a_crawl_holds_beside_pages_is_counted_by_its_reason() {
+    let record = |head: &str, body: &[u8]| {
+        let length = head.len() + body.len() + 4;
+        let kind = format!("WARC/1.0\r\nWARC-Type: response\r\nContent-Length: {length}\r\n\r\n");
+        [kind.as_bytes(), head.as_bytes(), b"\r\n\r\n", body, b"\r\n\r\n"].concat()
+    };
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![b'a'; 1 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    let packed = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: ";
+    let crawl = [
+        record("HTTP/1.1 404 Not Found\r\nContent-Type: text/html", b"<p>"),
+        record("HTTP/1.1 200 OK\r\nContent-Type: image/png", b"\x89PNG"),
+        record("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", b"5\r\nab"),
+        record(&format!("{packed}gzip"), b"\x1f\x8bno"),
+        record(&format!("{packed}gzip"), &bomb),
+        record(&format!("{packed}br"), b"\xff\xff"),
+        record("HTTP/1.1 200 OK\r\nContent-Type: text/html", b"<nav>menu</nav>"),
+        record("HTTP/1.1 200 OK\r\nContent-Type: text/plain", b"plain"),
+    ]
+    .concat();
+    let found = items("a.warc", &crawl, "x".into(), 4096);
+    let expected = [
+        "1: not a page",
+        "2: not a page",
+        "3: broken answer",
+        "4: damaged compression",
+        "5: too large",
+        "6: unknown compression",
+        "7: no main text",
+        "a.warc:8",
+    ];
     assert_eq!(outline(&found), expected);
 }
 
@@ -164,6 +200,7 @@ proptest! {
         name in prop::sample::select(vec![
             "two-members.jsonl.gz", "two-members.jsonl.bz2", "two-members.jsonl.xz",
             "two-members.jsonl.zst", "crawl.wet.gz", "table.csv", "gbk.csv", "shift-jis.txt",
+            "page.html", "gbk.htm", "answers.warc.gz",
         ]),
         edits in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<Index>()),

@@ -8,12 +8,14 @@
 
 mod compression;
 mod encoding;
+mod html;
+mod http;
 mod jsonl;
 mod lines;
 mod record;
 mod table;
 mod text;
-mod wet;
+mod warc;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -40,7 +42,7 @@ pub struct Reader {
 
 /// All readers.
 pub const READERS: &[Reader] =
-    &[text::READER, jsonl::READER, table::COMMAS, table::TABS, wet::READER];
+    &[text::READER, jsonl::READER, table::COMMAS, table::TABS, html::READER, warc::READER];
 
 /// Takes what a reader finds.
 pub type Sink<'a> = dyn FnMut(Record) -> Result<()> + 'a;
