@@ -9,7 +9,7 @@ use crate::{Error, MemorySize, NearDuplicates, Result, Source};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Files or folders of running text.
+    /// Files, folders or patterns (`crawl/**/*.warc.gz`) of running text.
     pub text: Vec<Source>,
     /// Files or folders of dialogues.
     #[serde(default)]

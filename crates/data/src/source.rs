@@ -12,7 +12,8 @@ use crate::mix::WEIGHT_KEY;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub struct Source {
-    /// Where it is, relative to the recipe's folder.
+    /// Where it is, relative to the recipe's folder; a pattern such as `crawl/**/*.html.gz` stands
+    /// for all files that it fits.
     pub path: String,
     /// Under which terms it may be used.
     pub licence: Option<String>,

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use danlu_data::readers::{COMPRESSIONS, Item, READERS, Reader, SourceFile, read_file};
+use danlu_data::readers::{
+    COMPRESSIONS, Item, READERS, Reader, SourceFile, read_file, source_files,
+};
 use danlu_data::{DataConfig, Document, Source};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -152,8 +154,94 @@ fn pages_as_sent_are_counted_and_a_cut_record_is_said_to_be() {
     ]
     .concat();
     let found = items("a.wet", &crawl.as_bytes()[..crawl.len() - 8], "x".into(), 100);
-    let expected = ["2: no plain text", "a.wet:3", "4: too large", "5: damaged file"];
+    let expected = ["2: broken answer", "a.wet:3", "4: too large", "5: damaged file"];
     assert_eq!(outline(&found), expected);
+}
+
+#[test]
+fn what_a_crawl_holds_beside_pages_is_counted_by_its_reason() {
+    let record = |head: &str, body: &[u8]| {
+        let length = head.len() + body.len() + 4;
+        let kind = format!("WARC/1.0\r\nWARC-Type: response\r\nContent-Length: {length}\r\n\r\n");
+        [kind.as_bytes(), head.as_bytes(), b"\r\n\r\n", body, b"\r\n\r\n"].concat()
+    };
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![b'a'; 1 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    let packed = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: ";
+    let crawl = [
+        record("HTTP/1.1 404 Not Found\r\nContent-Type: text/html", b"<p>"),
+        record("HTTP/1.1 200 OK\r\nContent-Type: image/png", b"\x89PNG"),
+        record("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", b"5\r\nab"),
+        record(&format!("{packed}gzip"), b"\x1f\x8bno"),
+        record(&format!("{packed}gzip"), &bomb),
+        record(&format!("{packed}br"), b"\xff\xff"),
+        record("HTTP/1.1 200 OK\r\nContent-Type: text/html", b"<nav>menu</nav>"),
+        record("HTTP/1.1 200 OK\r\nContent-Type: text/plain", b"plain"),
+    ]
+    .concat();
+    let found = items("a.warc", &crawl, "x".into(), 4096);
+    let expected = [
+        "1: not a page",
+        "2: not a page",
+        "3: broken answer",
+        "4: damaged compression",
+        "5: too large",
+        "6: unknown compression",
+        "7: no main text",
+        "a.warc:8",
+    ];
+    assert_eq!(outline(&found), expected);
+}
+
+#[test]
+fn a_file_is_what_its_bytes_say_where_its_name_says_nothing_or_something_else() {
+    let golden = |name: &str| fs::read(golden().join(name)).unwrap();
+    for (name, bytes, expected) in [
+        ("a.txt", golden("two-members.jsonl.gz"), "a.txt:1"),
+        ("a", golden("two-members.jsonl.zst"), "row 0"),
+        ("a.gz", golden("two-members.jsonl.xz"), "row 0"),
+        ("a.jsonl", golden("two-members.jsonl.bz2"), "row 0"),
+        ("a.txt", golden("crawl.wet.gz"), "<urn:uuid:00000000-0000-0000-0000-000000000000>"),
+        ("a.txt", golden("page.html"), "a.txt:1"),
+        ("a.xyz", golden("page.html"), "a.xyz:1"),
+        ("a.txt", b"BZh9 is how bzip2 files begin, and this text".to_vec(), "a.txt:1"),
+        ("a.txt", b"{\"text\": \"a text is a text\"}".to_vec(), "a.txt:1"),
+        ("a.txt", b"%PDF-1.7\n%text".to_vec(), "1: unknown kind of file"),
+        ("a.jsonl", b"PK\x03\x04 and more".to_vec(), "1: unknown kind of file"),
+        ("a.xyz", b"some text".to_vec(), "1: unknown kind of file"),
+    ] {
+        assert_eq!(outline(&items(name, &bytes, "x".into(), 1 << 20))[0], expected, "{name}");
+    }
+    let found = items("a.txt", b"\x89PNG\r\n\x1a\n", "x".into(), 100);
+    let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+    assert!(reason.detail.starts_with("it is a PNG image by its first bytes; readable endings: "));
+}
+
+#[test]
+fn a_pattern_stands_for_the_files_that_it_fits_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["b.html", "a.html", "c.txt", "in/d.html", "in/deep/e.html.gz", "in/x[1].html"] {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+    let names = |pattern: &str| -> Result<Vec<String>, String> {
+        let files = source_files(&[pattern.into()], folder.path());
+        files.map(|files| files.into_iter().map(|file| file.name).collect()).map_err(|error| {
+            let base = folder.path().to_str().unwrap();
+            error.to_string().replace(base, "BASE")
+        })
+    };
+    assert_eq!(names("*.html").unwrap(), ["a.html", "b.html"]);
+    assert_eq!(names("**/*.html").unwrap(), ["a.html", "b.html", "in/d.html", "in/x[1].html"]);
+    assert_eq!(names("in/**/*.html*").unwrap(), ["d.html", "deep/e.html.gz", "x[1].html"]);
+    assert_eq!(names("[ac].*").unwrap(), ["a.html", "c.txt"]);
+    assert_eq!(names("in/x[1].html").unwrap(), ["x[1].html"]);
+    let none = "nothing is left after looking for files; no file fits BASE/*.pdf; `*` stays within \
+                a folder, `**` does not";
+    assert_eq!(names("*.pdf").unwrap_err(), none);
+    assert!(names("a***").unwrap_err().starts_with("cannot read BASE/a***: "));
 }
 
 proptest! {
@@ -164,6 +252,7 @@ proptest! {
         name in prop::sample::select(vec![
             "two-members.jsonl.gz", "two-members.jsonl.bz2", "two-members.jsonl.xz",
             "two-members.jsonl.zst", "crawl.wet.gz", "table.csv", "gbk.csv", "shift-jis.txt",
+            "page.html", "gbk.htm", "answers.warc.gz",
         ]),
         edits in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<Index>()),

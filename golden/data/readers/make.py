@@ -11,8 +11,10 @@ import io
 import json
 import lzma
 import pathlib
+import zlib
 
 import zstandard
+from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 HERE = pathlib.Path(__file__).parent
@@ -109,8 +111,79 @@ def crawl():
     write("crawl.wet.gz", out.getvalue(), documents)
 
 
+ENGLISH = [
+    "The old bridge over the river was closed in the spring of last year, when the engineers found "
+    "that its piers had moved by more than a hand, and nobody could say how long it would still "
+    "stand in the flood.",
+    "In the meantime the people of both villages have to go around by the road over the pass, "
+    "which takes an hour and a half in the summer and is not open at all from the first snow "
+    "until the end of March.",
+    "A new bridge is to be built by the same company that built the old one a hundred years ago.",
+]
+MENU = "".join(f'<li><a href="/{n}">Section {n}</a></li>' for n in range(9))
+
+
+def page(title, paragraphs, meta=""):
+    body = "\n".join(f"<p>{text}</p>" for text in paragraphs)
+    return (
+        f"<!DOCTYPE html><html><head>{meta}<title>{title}</title>"
+        "<script>if (1 < 2) document.write('x')</script></head>"
+        f"<body><nav><ul>{MENU}</ul></nav><div class=article-body>{body}</div>"
+        f"<div id=comments><p>First comment: {paragraphs[0]}</p></div>"
+        f"<footer>&copy; 2026, all rights reserved</footer></body></html>"
+    )
+
+
+def pages():
+    text = "\n".join(ENGLISH)
+    write("page.html", page("The &amp; bridge", ENGLISH).encode(), [
+        {"id": "page.html:1", "text": text, "meta": {"title": "The & bridge"}},
+    ])
+    lines = CHINESE_SIMPLE.split("\n")[:2]
+    paragraphs = [lines[0] + lines[1], lines[1] * 2, lines[0] * 2]
+    data = page("登高", paragraphs, '<meta charset="gb2312">').encode("gbk")
+    meta = {"title": "登高", "encoding": "GBK"}
+    document = {"id": "gbk.htm:1", "text": "\n".join(paragraphs), "meta": meta}
+    write("gbk.htm", data, [document])
+
+
+def answers():
+    """Pages as servers send them, each in its own gzip member, by warcio."""
+    body = page("The bridge", ENGLISH).encode()
+    chunks = [body[at : at + 300] for at in range(0, len(body), 300)]
+    chunked = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    text, kind = "\n".join(ENGLISH), ("Content-Type", "text/html; charset=utf-8")
+    out = io.BytesIO()
+    writer = WARCWriter(out, gzip=True)
+    documents = []
+    for number, (data, fields) in enumerate([
+        (body, []),
+        (chunked, [("Transfer-Encoding", "chunked")]),
+        (gzip.compress(body, mtime=0), [("Content-Encoding", "gzip")]),
+        (zlib.compress(body), [("Content-Encoding", "deflate")]),
+        (zlib.compress(body)[2:-4], [("Content-Encoding", "deflate")]),
+        (body, [("Content-Encoding", "gzip"), ("Transfer-Encoding", "chunked")]),
+    ]):
+        url, date = f"http://example.org/{number}", f"2026-01-0{number + 1}T00:00:00Z"
+        identity = f"<urn:uuid:00000000-0000-0000-0001-00000000000{number}>"
+        head = StatusAndHeaders("200 OK", [kind, *fields], protocol="HTTP/1.1")
+        record = writer.create_warc_record(
+            url,
+            "response",
+            payload=io.BytesIO(data),
+            http_headers=head,
+            warc_headers_dict={"WARC-Record-ID": identity, "WARC-Date": date},
+        )
+        writer.write_record(record)
+        meta = {"url": url, "date": date, "title": "The bridge"}
+        documents.append({"id": identity, "text": text, "meta": meta})
+    write("answers.warc.gz", out.getvalue(), documents)
+
+
 encodings()
 compressions()
 tables()
 crawl()
+pages()
+answers()
 (HERE / "expected.json").write_text(json.dumps(EXPECTED, ensure_ascii=False, indent=1) + "\n")

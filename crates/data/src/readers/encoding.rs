@@ -4,7 +4,7 @@
 //! place. What was found stands in `meta.encoding` unless it is UTF-8.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::Reason;
 use crate::document::Meta;
@@ -14,6 +14,8 @@ use crate::document::Meta;
 pub(super) struct Decoded {
     pub(super) text: String,
     pub(super) encoding: &'static Encoding,
+    /// Characters that were broken and stand as U+FFFD.
+    pub(super) faults: usize,
 }
 
 impl Decoded {
@@ -21,6 +23,9 @@ impl Decoded {
     pub(super) fn describe(&self, meta: &mut Meta) {
         if self.encoding != UTF_8 {
             meta.insert("encoding".to_owned(), self.encoding.name().into());
+        }
+        if self.faults > 0 {
+            meta.insert("broken_characters".to_owned(), self.faults.into());
         }
     }
 }
@@ -51,7 +56,7 @@ pub(super) fn decode(
     if text.trim().is_empty() {
         return Err(Reason::new("empty", ""));
     }
-    Ok(Decoded { text, encoding })
+    Ok(Decoded { text, encoding, faults: 0 })
 }
 
 /// `bytes` in a known encoding, strictly.
@@ -78,6 +83,59 @@ pub(super) fn decode_as(
 fn is_layout(found: char) -> bool {
     matches!(found, '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1a}' | '\u{85}')
 }
+
+/// Of so many characters of a web page one may be broken.
+const PAGE_CHARS_PER_FAULT: usize = 200;
+
+/// A web page as text; `declared` is the encoding that its sender states, before what the page says
+/// itself. Browsers show pages with broken bytes, so writers leave them in: a few become U+FFFD,
+/// their number stands in `faults`.
+///
+/// # Errors
+/// The reason when they are no text, broken in many places, or empty.
+pub(super) fn decode_page(
+    bytes: &[u8],
+    declared: Option<&str>,
+) -> std::result::Result<Decoded, Reason> {
+    let label = declared.and_then(|label| Encoding::for_label(label.trim().as_bytes()));
+    let stated = Encoding::for_bom(bytes).map(|(encoding, _)| encoding).or(label);
+    let stated = stated.or_else(|| stated_in_page(bytes));
+    let utf_16 = stated.is_some_and(|found| found == UTF_16LE || found == UTF_16BE);
+    if !utf_16 && let Some(at) = memchr::memchr(0, bytes) {
+        return Err(Reason::new("binary", format!("a NUL byte at byte {at}")));
+    }
+    // Most pages are UTF-8, and hardly anything else can be read as it.
+    let is_utf_8 = !utf_16 && std::str::from_utf8(bytes).is_ok() && stated != Some(ISO_2022_JP);
+    let encoding = if is_utf_8 { UTF_8 } else { stated.unwrap_or_else(|| guess(bytes)) };
+    let (text, _, broken) = encoding.decode(bytes);
+    let faults = if broken { text.matches('\u{fffd}').count() } else { 0 };
+    if faults * PAGE_CHARS_PER_FAULT > text.len() {
+        let detail = format!("{faults} places are not text in {}", encoding.name());
+        return Err(Reason::new("undecodable", detail));
+    }
+    if text.trim().is_empty() {
+        return Err(Reason::new("empty", ""));
+    }
+    Ok(Decoded { text: text.into_owned(), encoding, faults })
+}
+
+/// The encoding that a page names in its first bytes: `<meta charset=...>`, `<?xml encoding=...?>`.
+fn stated_in_page(bytes: &[u8]) -> Option<&'static Encoding> {
+    let head = &bytes[..bytes.len().min(PAGE_HEAD_BYTES)];
+    let head: String = head.iter().map(|&byte| char::from(byte.to_ascii_lowercase())).collect();
+    let named = |key: &str| {
+        let rest = head[head.find(key)? + key.len()..].trim_start().strip_prefix('=')?;
+        let rest = rest.trim_start().trim_start_matches(['"', '\'']);
+        let end = rest.find(|c: char| c.is_whitespace() || "\"'/;>?".contains(c));
+        Encoding::for_label(&rest.as_bytes()[..end.unwrap_or(rest.len())])
+    };
+    let found = named("charset").or_else(|| named("encoding"))?;
+    // A page that can say so in ASCII is not UTF-16.
+    Some(if found.is_ascii_compatible() || found == ISO_2022_JP { found } else { UTF_8 })
+}
+
+/// A page states its encoding in so many bytes, if it does; browsers look at 1024.
+const PAGE_HEAD_BYTES: usize = 4096;
 
 /// The most likely encoding of `bytes`.
 pub(super) fn guess(bytes: &[u8]) -> &'static Encoding {

@@ -8,12 +8,16 @@
 
 mod compression;
 mod encoding;
+mod files;
+mod html;
+mod http;
 mod jsonl;
+mod kind;
 mod lines;
 mod record;
 mod table;
 mod text;
-mod wet;
+mod warc;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,9 +25,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use self::compression::{is_damage, open};
+use self::kind::Kind;
 use crate::{DataConfig, Dialogue, Document, Error, Result, Source};
 
 pub use self::compression::{COMPRESSIONS, Compression};
+pub use self::files::source_files;
 pub use self::record::Record;
 
 /// A kind of file that can be read.
@@ -40,7 +46,7 @@ pub struct Reader {
 
 /// All readers.
 pub const READERS: &[Reader] =
-    &[text::READER, jsonl::READER, table::COMMAS, table::TABS, wet::READER];
+    &[text::READER, jsonl::READER, table::COMMAS, table::TABS, html::READER, warc::READER];
 
 /// Takes what a reader finds.
 pub type Sink<'a> = dyn FnMut(Record) -> Result<()> + 'a;
@@ -136,16 +142,22 @@ pub fn read_records(file: &SourceFile, config: &DataConfig, sink: &mut Sink<'_>)
         let detail = "folders are not entered through links".to_owned();
         return sink(reject("link to a folder", detail));
     }
-    match Reader::of(&file.path) {
-        Some(reader) => (reader.read)(file, config.max_record_bytes, sink),
-        None => {
-            let known: Vec<&str> = READERS.iter().flat_map(|r| r.extensions).copied().collect();
-            let packed: Vec<&str> = COMPRESSIONS.iter().map(|c| c.extension).collect();
-            let (known, packed) = (known.join(", "), packed.join(", "));
-            let detail = format!("readable endings: {known}; each also with {packed}");
+    match Kind::of(file) {
+        Ok(Kind::Known(reader)) => (reader.read)(file, config.max_record_bytes, sink),
+        Ok(Kind::Foreign(kind)) => {
+            let detail = format!("it is {kind} by its first bytes; {}", readable());
             sink(reject("unknown kind of file", detail))
         }
+        Ok(Kind::Unknown) => sink(reject("unknown kind of file", readable())),
+        Err(error) => sink(unreadable(file, file.place(1), error)?),
     }
+}
+
+/// What the names of files may end with.
+fn readable() -> String {
+    let known: Vec<&str> = READERS.iter().flat_map(|r| r.extensions).copied().collect();
+    let packed: Vec<&str> = COMPRESSIONS.iter().map(|c| c.extension).collect();
+    format!("readable endings: {}; each also with {}", known.join(", "), packed.join(", "))
 }
 
 /// What follows from a failed read: damaged bytes are a record that cannot be used, the last one of
@@ -156,49 +168,6 @@ fn unreadable(file: &SourceFile, place: Place, error: std::io::Error) -> Result<
     }
     let detail = format!("{error}; the rest of the file is lost");
     Ok(Record::rejected(place, Reason::new("damaged file", detail)))
-}
-
-/// The files that a list of the `[data]` section stands for, folders opened, in sorted order.
-/// `base` is the folder that relative paths start from.
-///
-/// # Errors
-/// When a path does not exist, cannot be read, or is a folder without files.
-pub fn source_files(sources: &[Source], base: &Path) -> Result<Vec<SourceFile>> {
-    let mut files = Vec::new();
-    for source in sources {
-        let root = base.join(&source.path);
-        let unreadable = |error| Error::Read { path: root.clone(), source: error };
-        if !std::fs::metadata(&root).map_err(unreadable)?.is_dir() {
-            let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push(SourceFile { path: root, name, source: source.clone() });
-            continue;
-        }
-        let mut inside = Vec::new();
-        walk(&root, "", source, &mut inside)?;
-        if inside.is_empty() {
-            let hint = format!("the folder {} holds no files; is the path right?", root.display());
-            return Err(Error::NothingLeft { after: "after looking for files", hint });
-        }
-        inside.sort_by(|left, right| left.name.cmp(&right.name));
-        files.append(&mut inside);
-    }
-    Ok(files)
-}
-
-/// Collects the files under `folder`; `prefix` is its name relative to where the walk began. Links
-/// to folders count as files, so a circle of links ends and is reported.
-fn walk(folder: &Path, prefix: &str, source: &Source, files: &mut Vec<SourceFile>) -> Result<()> {
-    let unreadable = |error| Error::Read { path: folder.to_owned(), source: error };
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.file_type().map_err(unreadable)?.is_dir() {
-            walk(&entry.path(), &format!("{name}/"), source, files)?;
-        } else {
-            files.push(SourceFile { path: entry.path(), name, source: source.clone() });
-        }
-    }
-    Ok(())
 }
 
 /// `bytes` as text.

@@ -1,37 +1,41 @@
-//! Text of web crawls (WET): each `conversion` record of a WARC file is one document, named by its
-//! `WARC-Record-ID`; address and date go to `meta`. Other records hold no plain text: pages as they
-//! were sent (`response`, `resource`) are rejected as such, what is about the crawl itself
-//! (`warcinfo`, `request`, `metadata`, `revisit`) is passed over.
+//! Web crawls (WARC, WET): each record with a text is one document, named by its `WARC-Record-ID`;
+//! address and date go to `meta`.
+//!
+//! - `conversion` is plain text (WET);
+//! - `response` is an answer of a server: the main text of the page in it, if it holds one; see
+//!   [`http`](super::http);
+//! - `resource` is a page without the head of an answer;
+//! - what is about the crawl itself (`warcinfo`, `request`, `metadata`, `revisit`) is passed over.
 //!
 //! Places count records from 1. Format: ISO 28500.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 use super::encoding::decode;
+use super::http::{self, Fields as Head, charset};
 use super::lines::{Line, read_line};
 use super::record::{Outcome, Parsed, Record};
-use super::{Place, Reader, Reason, Sink, SourceFile, open, too_large, unreadable};
+use super::{Place, Reader, Reason, Sink, SourceFile, html, open, too_large, unreadable};
 use crate::Result;
 use crate::document::{Document, Meta};
 
 pub(super) const READER: Reader = Reader {
-    name: "wet",
-    extensions: &["wet", "warc"],
-    about: "text of web crawls; each `conversion` record is one document",
+    name: "warc",
+    extensions: &["warc", "wet"],
+    about: "web crawls; each `conversion` or `response` record is one document",
     read,
 };
 
 const MAX_HEADER_LINES: usize = 1000;
 const MAX_HEADER_LINE_BYTES: u64 = 1 << 16;
 
-/// The named fields of a record's head.
-struct Head(Vec<(String, String)>);
-
-impl Head {
-    fn get(&self, wanted: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        found.map(|(_, value)| value.as_str())
-    }
+/// What the block of a record is.
+#[derive(Clone, Copy)]
+enum Content {
+    Text,
+    Answer,
+    Resource,
 }
 
 enum Next {
@@ -81,27 +85,35 @@ fn next(bytes: &mut impl BufRead, place: Place, max_bytes: u64) -> io::Result<Fo
         return Ok(Found::Broken("a record without a Content-Length".to_owned()));
     };
     let kind = head.get("WARC-Type").unwrap_or_default().to_ascii_lowercase();
-    if kind != "conversion" || length > max_bytes {
+    let content = match kind.as_str() {
+        "conversion" => Some(Content::Text),
+        "response" => Some(Content::Answer),
+        "resource" => Some(Content::Resource),
+        _ => None,
+    };
+    let Some(content) = content.filter(|_| length <= max_bytes) else {
         let skipped = io::copy(&mut bytes.take(length), &mut io::sink())?;
         if skipped < length {
             return Ok(Found::Broken(format!("{skipped} of {length} bytes of the last record")));
         }
         return Ok(match kind.as_str() {
-            "conversion" => Found::Record(Record::rejected(place, too_large(max_bytes))),
             "warcinfo" | "request" | "metadata" | "revisit" => Found::Passed,
+            _ if content.is_some() => Found::Record(Record::rejected(place, too_large(max_bytes))),
             _ => {
-                let detail = format!("a record of type `{kind}`; give the WET file of the crawl");
-                Found::Record(Record::rejected(place, Reason::new("no plain text", detail)))
+                let detail = format!("a record of type `{kind}`");
+                Found::Record(Record::rejected(place, Reason::new("no text", detail)))
             }
         });
-    }
+    };
     let mut body = Vec::new();
     bytes.take(length).read_to_end(&mut body)?;
     if (body.len() as u64) < length {
         return Ok(Found::Broken(format!("{} of {length} bytes of the last record", body.len())));
     }
     let size = body.len();
-    Ok(Found::Record(Record::new(place, size, move |place| document(place, &head, body))))
+    Ok(Found::Record(Record::new(place, size, move |place| {
+        document(place, &head, content, body, max_bytes)
+    })))
 }
 
 /// The next record's head, after the blank lines that end the one before.
@@ -137,22 +149,57 @@ fn head(bytes: &mut impl BufRead) -> io::Result<Next> {
     }
 }
 
-fn document(place: &Place, head: &Head, body: Vec<u8>) -> Outcome {
-    let decoded = decode(body, head.get("Content-Type").and_then(charset))?;
+fn document(
+    place: &Place,
+    head: &Head,
+    content: Content,
+    body: Vec<u8>,
+    max_bytes: u64,
+) -> Outcome {
     let mut meta = Meta::new();
     for (name, key) in [("WARC-Target-URI", "url"), ("WARC-Date", "date")] {
         if let Some(value) = head.get(name) {
             meta.insert(key.to_owned(), value.into());
         }
     }
-    decoded.describe(&mut meta);
     let id = head.get("WARC-Record-ID").map_or_else(|| place.to_string(), str::to_owned);
+    let media_type = head.get("Content-Type");
+    match content {
+        Content::Text => text(id, body, media_type.and_then(charset), meta),
+        Content::Resource => Payload { media_type, body: body.into() }.document(id, meta),
+        Content::Answer => {
+            let (fields, body) = http::split(&body)?;
+            let body = http::body(&fields, body, max_bytes)?;
+            Payload { media_type: fields.get("Content-Type"), body }.document(id, meta)
+        }
+    }
+}
+
+fn text(id: String, body: Vec<u8>, charset: Option<&str>, mut meta: Meta) -> Outcome {
+    let decoded = decode(body, charset)?;
+    decoded.describe(&mut meta);
     Ok(Parsed::Document(Document { id, text: decoded.text, meta }))
 }
 
-/// The charset of a media type: `text/plain; charset="gbk"`.
-fn charset(media_type: &str) -> Option<&str> {
-    let mut parameters = media_type.split(';').skip(1).filter_map(|part| part.split_once('='));
-    let found = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
-    found.map(|(_, value)| value.trim().trim_matches('"'))
+/// What a server sent.
+struct Payload<'a> {
+    media_type: Option<&'a str>,
+    body: Cow<'a, [u8]>,
+}
+
+impl Payload<'_> {
+    fn document(self, id: String, meta: Meta) -> Outcome {
+        let stated = self.media_type.unwrap_or_default();
+        let media_type = stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media_type.as_str() {
+            "text/html" | "application/xhtml+xml" => {
+                html::document(id, &self.body, charset(stated), meta)
+            }
+            "text/plain" => text(id, self.body.into_owned(), charset(stated), meta),
+            "" if self.body.trim_ascii_start().starts_with(b"<") => {
+                html::document(id, &self.body, None, meta)
+            }
+            other => Err(Reason::new("not a page", format!("media type `{other}`"))),
+        }
+    }
 }
