@@ -274,3 +274,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn files_of_the_same_name_in_two_folders_are_told_apart() {
+    let here = tempfile::tempdir().unwrap();
+    for folder in ["a", "b"] {
+        std::fs::create_dir(here.path().join(folder)).unwrap();
+        std::fs::write(here.path().join(folder).join("index.txt"), folder).unwrap();
+    }
+    std::fs::write(here.path().join("b/other.txt"), "other").unwrap();
+    let files = danlu_data::source_files(&["a".into(), "b/*.txt".into()], here.path()).unwrap();
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["a/index.txt", "b/index.txt", "other.txt"]);
+}

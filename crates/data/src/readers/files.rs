@@ -1,5 +1,6 @@
 //! What a recipe lists to files: a file, all files of a folder, or those that a pattern fits.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use glob::{MatchOptions, Pattern};
@@ -46,7 +47,20 @@ pub fn source_files(sources: &[Source], base: &Path) -> Result<Vec<SourceFile>> 
         }
         files.append(&mut found);
     }
+    tell_apart(&mut files, base);
     Ok(files)
+}
+
+/// Files of different folders that have the same name there are called by their paths instead:
+/// names become ids, and one document of each id is kept.
+fn tell_apart(files: &mut [SourceFile], base: &Path) {
+    let mut times = BTreeMap::<String, u64>::new();
+    for file in files.iter() {
+        *times.entry(file.name.clone()).or_default() += 1;
+    }
+    for file in files.iter_mut().filter(|file| times[&file.name] > 1) {
+        file.name = file.path.strip_prefix(base).unwrap_or(&file.path).display().to_string();
+    }
 }
 
 fn is_pattern(path: &str) -> bool {
