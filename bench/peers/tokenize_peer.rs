@@ -1,4 +1,4 @@
-//! Encoders of other Rust libraries, for `tokenize.py`, which makes a package of this file:
+//! Encoders of other Rust libraries, for `tokenize_speed.py`, which makes a package of this file:
 //! `tokenize-peer NAME VOCABULARY TEXTS ROUNDS`.
 //!
 //! NAME is `bpe`, `tiktoken-rs` or `tokenizers`; VOCABULARY is `cl100k`, `o200k` or `gpt2` for the

@@ -2,8 +2,8 @@
 """Text to ids and the training of vocabularies: Danlu beside its peers, one Markdown table each.
 
     cargo build --release -p danlu
-    python3 bench/peers/tokenize.py encode VOCABULARY FILE TEXTS [--lines] [--megabytes 6]
-    python3 bench/peers/tokenize.py train SPLIT TEXTS [--vocab-size 32000] [--peers ...]
+    python3 bench/peers/tokenize_speed.py encode VOCABULARY FILE TEXTS [--lines] [--megabytes 6]
+    python3 bench/peers/tokenize_speed.py train SPLIT TEXTS [--vocab-size 32000] [--peers ...]
 
 encode: VOCABULARY is gpt2, cl100k, o200k (FILE: the tiktoken file) or another name (FILE: a
 tokenizer.json). TEXTS has an object with `text` on each line; --lines makes each line of these a
