@@ -27,6 +27,7 @@ const COMMANDS: &[&[&str]] = &[
     &["bench"],
     &["bench", "train"],
     &["bench", "batch"],
+    &["bench", "encode"],
     &["bench", "gemm"],
     &["bench", "bandwidth"],
     &["bench", "decode"],

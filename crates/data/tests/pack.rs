@@ -26,7 +26,7 @@ fn dialogues() -> Vec<Dialogue> {
 }
 
 fn tokenizer() -> Tokenizer {
-    let config = TokenizerConfig { vocab_size: 280, min_frequency: 2 };
+    let config = TokenizerConfig::of_size(280);
     let documents = documents();
     danlu_tokenizer::train(&config, documents.iter().map(|document| &*document.text)).unwrap()
 }

@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [vocab_size, text, folder] = arguments.as_slice() else {
         return Err("expected VOCAB_SIZE TEXT_FILE OUTPUT_FOLDER".into());
     };
-    let config = TokenizerConfig { vocab_size: vocab_size.parse()?, min_frequency: 2 };
+    let config = TokenizerConfig::of_size(vocab_size.parse()?);
     let text = fs::read_to_string(text)?;
     let tokenizer = train(&config, [text.as_str()])?;
     for (name, bytes) in tokenizer.files(&ChatTemplate::chatml()) {

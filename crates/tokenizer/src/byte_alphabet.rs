@@ -36,6 +36,19 @@ pub(crate) fn unspell(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| ALPHABET.byte_of.get(character as usize).copied()?).collect()
 }
 
+/// All bytes in the order of their characters, which is how vocabularies number them.
+pub(crate) fn in_order() -> [u8; 256] {
+    let mut bytes = std::array::from_fn(|byte| byte as u8);
+    bytes.sort_unstable_by_key(|&byte| ALPHABET.char_of[usize::from(byte)]);
+    bytes
+}
+
+/// The characters of the alphabet.
+#[cfg(test)]
+pub(crate) fn spelled_alphabet() -> impl Iterator<Item = char> {
+    ALPHABET.char_of.into_iter()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

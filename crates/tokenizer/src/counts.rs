@@ -1,29 +1,47 @@
-//! Counting the pieces of texts, on all threads.
+//! How often each piece of some texts occurs: a hash table that is written out when it is full.
 
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::byte_level::hash::hash;
-use crate::byte_level::split::Splitter;
-use crate::parallel::threads;
+use crate::byte_level::hash::{hash, mix2};
+use crate::{Error, Result};
 
-/// Texts go to a thread in batches of about this many bytes.
-const BATCH_BYTES: usize = 1 << 20;
+/// Bytes that an entry takes beside its piece: itself, and its place in the order of writing.
+const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<u32>();
 
 struct Entry {
-    hash: u64,
+    /// Where the piece begins; it ends where the next begins.
     start: usize,
-    length: usize,
     count: u64,
 }
 
 /// How often each of some pieces occurred: a hash table over one block of bytes.
 pub(crate) struct Counts {
-    /// Index of an entry and one more; 0 where there is none.
-    slots: Vec<u32>,
+    /// The upper half of a piece's hash, and the index of its entry and one more; 0 where there is
+    /// none.
+    slots: Vec<u64>,
     entries: Vec<Entry>,
     bytes: Vec<u8>,
+}
+
+/// The hash of `text[start..end]`: short pieces are read in two words whatever their length.
+#[inline]
+fn hash_of(text: &[u8], start: usize, end: usize) -> u64 {
+    let length = end - start;
+    match text.get(start..start + 16).and_then(|slice| slice.first_chunk::<16>()) {
+        Some(bytes) if length < 16 => {
+            let kept = u128::from_le_bytes(*bytes) & ((1 << (8 * length)) - 1);
+            mix2(kept as u64, (kept >> 64) as u64 ^ (length as u64) << 56)
+        }
+        _ if length < 16 => {
+            let mut bytes = [0; 16];
+            bytes[..length].copy_from_slice(&text[start..end]);
+            hash_of(&bytes, 0, length)
+        }
+        _ => hash(&text[start..end]),
+    }
 }
 
 impl Counts {
@@ -31,127 +49,164 @@ impl Counts {
         Self { slots: vec![0; 1 << 12], entries: Vec::new(), bytes: Vec::new() }
     }
 
-    fn piece(&self, entry: &Entry) -> &[u8] {
-        &self.bytes[entry.start..entry.start + entry.length]
+    /// Number of different pieces.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
-    /// Counts `piece` another `times`.
-    pub(crate) fn add(&mut self, piece: &[u8], times: u64) {
-        let hash = hash(piece);
-        let slot = self.find(hash, piece);
-        if let Some(index) = self.slots[slot].checked_sub(1) {
-            self.entries[index as usize].count += times;
-            return;
+    /// Bytes of all different pieces.
+    pub(crate) fn piece_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes of memory that the table takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.slots.len() * size_of::<u64>()
+            + self.entries.len() * size_of::<Entry>()
+            + self.bytes.len()
+    }
+
+    fn piece(&self, index: usize) -> &[u8] {
+        let end = self.entries.get(index + 1).map_or(self.bytes.len(), |next| next.start);
+        &self.bytes[self.entries[index].start..end]
+    }
+
+    /// Counts `text[start..end]` another `times`.
+    #[inline]
+    pub(crate) fn add(&mut self, text: &[u8], (start, end): (usize, usize), times: u64) {
+        let tag = hash_of(text, start, end) >> 32;
+        let piece = &text[start..end];
+        let mask = self.slots.len() - 1;
+        let mut slot = tag as usize & mask;
+        loop {
+            let found = self.slots[slot];
+            if found == 0 {
+                break;
+            }
+            let index = (found as u32 - 1) as usize;
+            if found >> 32 == tag && self.piece(index) == piece {
+                self.entries[index].count += times;
+                return;
+            }
+            slot = (slot + 1) & mask;
         }
-        let start = self.bytes.len();
+        self.entries.push(Entry { start: self.bytes.len(), count: times });
         self.bytes.extend_from_slice(piece);
-        self.entries.push(Entry { hash, start, length: piece.len(), count: times });
-        self.slots[slot] = self.entries.len() as u32;
-        if self.entries.len() * 2 > self.slots.len() {
+        self.slots[slot] = tag << 32 | self.entries.len() as u64;
+        if self.is_crowded() {
             self.grow();
         }
     }
 
-    fn find(&self, hash: u64, piece: &[u8]) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut slot = hash as usize & mask;
-        while let Some(index) = self.slots[slot].checked_sub(1) {
-            let entry = &self.entries[index as usize];
-            if entry.hash == hash && self.piece(entry) == piece {
-                break;
-            }
-            slot = (slot + 1) & mask;
-        }
-        slot
+    fn is_crowded(&self) -> bool {
+        self.entries.len() * 5 > self.slots.len() * 3
     }
 
     fn grow(&mut self) {
         let mask = self.slots.len() * 2 - 1;
-        self.slots = vec![0; mask + 1];
-        for (entry, number) in self.entries.iter().zip(1_u32..) {
-            let mut slot = entry.hash as usize & mask;
+        let before = std::mem::replace(&mut self.slots, vec![0; mask + 1]);
+        for found in before.into_iter().filter(|&found| found != 0) {
+            let mut slot = (found >> 32) as usize & mask;
             while self.slots[slot] != 0 {
                 slot = (slot + 1) & mask;
             }
-            self.slots[slot] = number;
+            self.slots[slot] = found;
         }
     }
 
-    /// The pieces with their counts, in the order of their bytes.
-    pub(crate) fn sorted(&self) -> Vec<(&[u8], u64)> {
-        let mut words: Vec<(&[u8], u64)> =
-            self.entries.iter().map(|entry| (self.piece(entry), entry.count)).collect();
-        words.sort_unstable();
-        words
+    /// Whether the table is to be written out before `more` bytes of text are counted, so that it
+    /// never takes more than `limit` bytes, not even while it grows.
+    pub(crate) fn is_full(&self, more: usize, limit: usize) -> bool {
+        let entries = self.entries.len() + more;
+        let mut slots = self.slots.len();
+        let mut growing = 0;
+        while entries * 5 > slots * 3 {
+            (growing, slots) = (slots, slots * 2);
+        }
+        let pieces = self.bytes.len() + more + entries * ENTRY_BYTES;
+        !self.entries.is_empty() && pieces + (slots + growing) * size_of::<u64>() > limit
+            || entries >= u32::MAX as usize
     }
 
-    fn absorb(&mut self, other: &Self) {
-        for entry in &other.entries {
-            self.add(other.piece(entry), entry.count);
+    /// Forgets all pieces and keeps the memory.
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes.clear();
+        self.slots.fill(0);
+    }
+
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        other.each(|piece, count| self.add(piece, (0, piece.len()), count));
+    }
+
+    /// Gives each piece with its count, in the order in which they came.
+    pub(crate) fn each(&self, mut take: impl FnMut(&[u8], u64)) {
+        for (index, entry) in self.entries.iter().enumerate() {
+            take(self.piece(index), entry.count);
         }
     }
-}
 
-/// Counts the pieces that `splitter` makes of `texts`.
-pub(crate) fn count<'a>(splitter: Splitter, texts: impl IntoIterator<Item = &'a str>) -> Counts {
-    let (give, take) = sync_channel::<Vec<&str>>(threads() * 2);
-    let take = Mutex::new(take);
-    thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..threads()).map(|_| scope.spawn(|| work(splitter, &take))).collect();
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        for text in texts {
-            batch.push(text);
-            bytes += text.len();
-            if bytes >= BATCH_BYTES {
-                bytes = 0;
-                // Nobody takes it only if the workers panicked, which joining them reports.
-                let _ = give.send(std::mem::take(&mut batch));
+    /// Indices of entries in the order of their bytes.
+    fn order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.entries.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| self.piece(a as usize).cmp(self.piece(b as usize)));
+        order
+    }
+
+    /// Gives each piece with its count, in the order of their bytes.
+    pub(crate) fn each_in_order(&self, mut take: impl FnMut(&[u8], u64)) {
+        for index in self.order() {
+            take(self.piece(index as usize), self.entries[index as usize].count);
+        }
+    }
+
+    /// Writes the pieces in the order of their bytes, and forgets them.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the disk refuses.
+    pub(crate) fn write_out(&mut self, runs: &Runs) -> Result<PathBuf> {
+        let order = self.order();
+        let path = runs.next();
+        let write = || {
+            fs::create_dir_all(&runs.folder)?;
+            let mut out = BufWriter::with_capacity(1 << 18, File::create(&path)?);
+            for index in order {
+                let piece = self.piece(index as usize);
+                out.write_all(&(piece.len() as u32).to_le_bytes())?;
+                out.write_all(&self.entries[index as usize].count.to_le_bytes())?;
+                out.write_all(piece)?;
             }
-        }
-        let _ = give.send(batch);
-        drop(give);
-        let mut counts: Option<Counts> = None;
-        for worker in workers {
-            let counted = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            match &mut counts {
-                Some(counts) => counts.absorb(&counted),
-                None => counts = Some(counted),
-            }
-        }
-        counts.unwrap_or_else(Counts::new)
-    })
-}
-
-fn work(splitter: Splitter, batches: &Mutex<Receiver<Vec<&str>>>) -> Counts {
-    let mut counts = Counts::new();
-    loop {
-        let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(batch) = batch else { return counts };
-        for text in batch {
-            let bytes = text.as_bytes();
-            splitter.pieces(text, |start, end| counts.add(&bytes[start..end], 1));
-        }
+            out.flush()
+        };
+        write().map_err(|source| Error::File { action: "write", path: path.clone(), source })?;
+        self.clear();
+        Ok(path)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::PRE_SPLIT;
+/// The folder of tables that were written out; gone with this value.
+pub(crate) struct Runs {
+    folder: PathBuf,
+    count: AtomicUsize,
+}
 
-    #[test]
-    fn counts_are_those_of_a_map_whatever_the_batches() {
-        let text = include_str!("../../../golden/tokenizer/text.txt").repeat(100);
-        let splitter = Splitter::of_pattern(PRE_SPLIT).unwrap();
-        let mut expected = std::collections::BTreeMap::new();
-        splitter.pieces(&text, |start, end| {
-            *expected.entry(&text.as_bytes()[start..end]).or_insert(0) += 1;
-        });
-        let expected: Vec<(&[u8], u64)> = expected.into_iter().collect();
-        for texts in [vec![text.as_str()], text.split_inclusive("\n\n").collect()] {
-            // A blank line is a piece of its own, so cutting there changes nothing.
-            assert_eq!(count(splitter, texts).sorted(), expected);
-        }
+impl Runs {
+    /// A folder of its own inside `scratch`, made when the first table is written out.
+    pub(crate) fn new(scratch: &Path) -> Self {
+        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let folder = scratch.join(format!("danlu-counts-{}-{number}", std::process::id()));
+        Self { folder, count: AtomicUsize::new(0) }
+    }
+
+    fn next(&self) -> PathBuf {
+        self.folder.join(self.count.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        // What cannot be removed lies in a folder for such files.
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

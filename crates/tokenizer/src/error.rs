@@ -72,6 +72,19 @@ pub enum Error {
         /// `tokenizer.min_frequency`.
         min_frequency: u64,
     },
+    /// Learning would take more memory than was given.
+    #[error(
+        "learning from {pieces} different pieces of text takes about {} MiB, more than the {} MiB \
+         that were given; give more memory or less text", needed >> 20, memory >> 20
+    )]
+    Memory {
+        /// Bytes that it would take.
+        needed: u64,
+        /// Bytes that were given.
+        memory: u64,
+        /// Different pieces of the text.
+        pieces: usize,
+    },
     /// The text could not be encoded.
     #[error("cannot encode this text: {0}")]
     Encode(String),

@@ -2,7 +2,8 @@
 //!
 //! In reading order:
 //! 1. [`Tokenizer`] opens a vocabulary in any of the layouts in use, encodes, decodes and streams;
-//! 2. [`train`] learns a byte-level vocabulary from text, the same bytes on every run;
+//! 2. [`Trainer`] and [`train`] learn a byte-level vocabulary from text, by merges or by
+//!    probabilities, the same bytes on every run;
 //! 3. [`ChatTemplate`] renders a dialogue to [`Span`]s that remember who wrote each character;
 //! 4. [`encode_chat`] turns a dialogue into ids and the mask of what the assistant said.
 //!
@@ -16,17 +17,20 @@ mod byte_alphabet;
 mod byte_level;
 mod charsmap;
 mod chat;
+mod counting;
 mod counts;
 mod decoding;
 mod error;
 mod merges;
 mod message;
+mod pair_table;
 mod parallel;
 mod pipeline;
 mod report;
 mod roles;
 mod scan;
 mod sources;
+pub mod speed;
 mod spellings;
 mod stop_strings;
 mod stream;
@@ -34,17 +38,20 @@ mod template;
 mod token_table;
 mod tokenizer;
 mod train;
+mod unigram;
 
 pub use chat::{ChatIds, encode_chat, encode_dialogue};
 pub use error::{Error, Result};
 pub use message::{Dialogue, FunctionCall, Message, Role, ToolCall, ToolKind};
-pub use report::{Share, TokenizerReport, is_han};
+pub use report::{Reporter, Share, TokenizerReport, UNUSED_SHOWN, is_han};
 pub use sources::gguf::GgufVocabulary;
 pub use stop_strings::StopStrings;
 pub use stream::StreamDecoder;
 pub use template::{ChatTemplate, Origin, Span};
 pub use tokenizer::Tokenizer;
-pub use train::{PRE_SPLIT, TokenizerConfig, train};
+pub use train::{
+    PRE_SPLIT, SplitName, TokenizerConfig, Trainer, TrainingLimits, VocabularyKind, train,
+};
 
 /// Ends a document. Always id 0 in a vocabulary trained here.
 pub const END_OF_TEXT: &str = "<|endoftext|>";

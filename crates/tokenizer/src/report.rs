@@ -1,4 +1,7 @@
-//! How well a vocabulary fits a text: bytes a token, for Chinese and for the rest.
+//! How well a vocabulary fits a text: bytes a token, for Chinese and for the rest, and by source;
+//! which tokens are of no use there.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +32,7 @@ impl Share {
     }
 }
 
-/// How well a vocabulary fits a text; made by [`Tokenizer::report`].
+/// How well a vocabulary fits a text; made by [`Tokenizer::report`] or a [`Reporter`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenizerReport {
     /// Number of ids.
@@ -38,29 +41,52 @@ pub struct TokenizerReport {
     pub hash: String,
     /// Number of different ids that occurred.
     pub tokens_used: usize,
+    /// The first tokens, in the order of ids, that did not occur; control tokens and single bytes,
+    /// which are there for any text, are left out. At most [`UNUSED_SHOWN`].
+    pub unused: Vec<String>,
     /// All text.
     pub total: Share,
     /// Lines whose letters are mostly Chinese characters.
     pub han: Share,
     /// All other lines.
     pub latin: Share,
+    /// The text of each source, where sources were named.
+    pub sources: BTreeMap<String, Share>,
 }
 
-impl TokenizerReport {
-    pub(crate) fn measure<'a>(
-        tokenizer: &Tokenizer,
-        texts: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self> {
-        let mut used = vec![false; tokenizer.vocab_size()];
-        let mut report = Self {
+/// Tokens that did not occur and are named in a report.
+pub const UNUSED_SHOWN: usize = 20;
+
+/// Makes a report of texts that are given one after the other.
+pub struct Reporter<'a> {
+    tokenizer: &'a Tokenizer,
+    used: Vec<bool>,
+    report: TokenizerReport,
+}
+
+impl<'a> Reporter<'a> {
+    /// A report of no text.
+    pub fn new(tokenizer: &'a Tokenizer) -> Self {
+        let report = TokenizerReport {
             vocab_size: tokenizer.vocab_size(),
             hash: tokenizer.hash().to_owned(),
             tokens_used: 0,
+            unused: Vec::new(),
             total: Share::default(),
             han: Share::default(),
             latin: Share::default(),
+            sources: BTreeMap::new(),
         };
-        for line in texts.into_iter().flat_map(|text| text.split_inclusive('\n')) {
+        Self { tokenizer, used: vec![false; tokenizer.vocab_size()], report }
+    }
+
+    /// Another text, and where it is from.
+    ///
+    /// # Errors
+    /// [`crate::Error::Encode`] when the tokenizer's own rules fail on the text.
+    pub fn add(&mut self, source: Option<&str>, text: &str) -> Result<()> {
+        let Self { tokenizer, used, report } = self;
+        for line in text.split_inclusive('\n') {
             let ids = tokenizer.encode(line)?;
             for &id in &ids {
                 used[id as usize] = true;
@@ -68,9 +94,31 @@ impl TokenizerReport {
             let share = if mostly_han(line) { &mut report.han } else { &mut report.latin };
             share.add(line, ids.len());
             report.total.add(line, ids.len());
+            if let Some(source) = source {
+                if !report.sources.contains_key(source) {
+                    report.sources.insert(source.to_owned(), Share::default());
+                }
+                if let Some(share) = report.sources.get_mut(source) {
+                    share.add(line, ids.len());
+                }
+            }
         }
-        report.tokens_used = used.into_iter().filter(|&used| used).count();
-        Ok(report)
+        Ok(())
+    }
+
+    /// The report of all texts.
+    pub fn finish(self) -> TokenizerReport {
+        let Self { tokenizer, used, mut report } = self;
+        report.tokens_used = used.iter().filter(|&&used| used).count();
+        let unused = used.iter().zip(0_u32..).filter(|(used, _)| !**used).map(|(_, id)| id);
+        let learned = |id: u32| tokenizer.token_bytes(id).filter(|bytes| bytes.len() > 1);
+        report.unused = unused
+            .filter(|&id| !tokenizer.is_special(id))
+            .filter_map(learned)
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            .take(UNUSED_SHOWN)
+            .collect();
+        report
     }
 }
 

@@ -18,7 +18,8 @@ use crate::roles::Roles;
 use crate::scan::{Unknown, scan};
 use crate::spellings::Spellings;
 use crate::token_table::{AddedToken, TokenTable};
-use crate::{Error, Result, StreamDecoder, TokenizerReport, parallel, template::ChatTemplate};
+use crate::{Error, Reporter, Result, StreamDecoder, TokenizerReport};
+use crate::{parallel, template::ChatTemplate};
 
 /// A larger file is refused before it is parsed.
 pub(crate) const MAX_FILE_BYTES: usize = 256 << 20;
@@ -28,7 +29,7 @@ pub(crate) const MAX_FILE_BYTES: usize = 256 << 20;
 /// ```
 /// use danlu_tokenizer::{TokenizerConfig, train};
 ///
-/// let config = TokenizerConfig { vocab_size: 262, min_frequency: 2 };
+/// let config = TokenizerConfig::of_size(262);
 /// let tokenizer = train(&config, ["to be or not to be, 生還是死"])?;
 /// let ids = tokenizer.encode("not to be")?;
 /// assert_eq!(tokenizer.decode(&ids)?, "not to be");
@@ -205,7 +206,8 @@ impl Tokenizer {
     /// Ids of text that stands at `place`.
     pub(crate) fn encode_at(&self, text: &str, place: Place) -> Result<Vec<u32>> {
         let ids = self.encode_whole(text, place)?;
-        if self.forged(&ids).is_none() { Ok(ids) } else { self.encode_torn(text, place) }
+        let safe = self.inner.byte_level.as_ref().is_ok_and(ByteLevel::is_safe);
+        if safe || self.forged(&ids).is_none() { Ok(ids) } else { self.encode_torn(text, place) }
     }
 
     /// Ids of text that stands at `place`, whatever control tokens may be among them.
@@ -423,7 +425,9 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Encode`] when the tokenizer's own rules fail on a text.
     pub fn report<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Result<TokenizerReport> {
-        TokenizerReport::measure(self, texts)
+        let mut reporter = Reporter::new(self);
+        texts.into_iter().try_for_each(|text| reporter.add(None, text))?;
+        Ok(reporter.finish())
     }
 }
 

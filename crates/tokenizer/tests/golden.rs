@@ -35,7 +35,7 @@ fn tokenizer() -> Tokenizer {
 #[test]
 fn training_gives_the_committed_bytes() {
     let text = fs::read_to_string(golden("tokenizer/text.txt")).unwrap();
-    let config = TokenizerConfig { vocab_size: 640, min_frequency: 2 };
+    let config = TokenizerConfig::of_size(640);
     let trained = train(&config, [text.as_str()]).unwrap();
     for (name, bytes) in trained.files(&ChatTemplate::chatml()) {
         let committed = fs::read(golden("tokenizer").join(name)).unwrap();

@@ -5,7 +5,8 @@
 use std::sync::LazyLock;
 
 use danlu_tokenizer::{
-    Error, SPECIAL_TOKENS, TURN_END, Tokenizer, TokenizerConfig, TokenizerReport, train,
+    Error, Reporter, SPECIAL_TOKENS, SplitName, TURN_END, Tokenizer, TokenizerConfig,
+    TokenizerReport, Trainer, TrainingLimits, UNUSED_SHOWN, VocabularyKind, train,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -91,7 +92,7 @@ fn saving_and_loading_changes_no_byte() {
 
 #[test]
 fn training_gives_the_same_bytes_in_any_order_and_on_any_thread() {
-    let config = TokenizerConfig { vocab_size: 500, min_frequency: 2 };
+    let config = TokenizerConfig::of_size(500);
     let lines: Vec<&str> = TEXT.split_inclusive("\n\n").collect();
     let forward = train(&config, lines.iter().copied()).unwrap();
     let backward = train(&config, lines.iter().rev().copied()).unwrap();
@@ -99,10 +100,7 @@ fn training_gives_the_same_bytes_in_any_order_and_on_any_thread() {
     let threads: Vec<_> = (0..4)
         .map(|_| {
             std::thread::spawn(|| {
-                train(
-                    &TokenizerConfig { vocab_size: 500, min_frequency: 2 },
-                    TEXT.split_inclusive("\n\n"),
-                )
+                train(&TokenizerConfig::of_size(500), TEXT.split_inclusive("\n\n"))
             })
         })
         .collect();
@@ -112,9 +110,60 @@ fn training_gives_the_same_bytes_in_any_order_and_on_any_thread() {
 }
 
 #[test]
+fn memory_that_is_given_changes_nothing_or_is_said_to_be_too_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TokenizerConfig::of_size(400);
+    let trained = |memory| {
+        let limits = TrainingLimits { memory: Some(memory), scratch: folder.path().to_owned() };
+        let mut trainer = Trainer::new(&config, &limits)?;
+        trainer.feed(TEXT);
+        trainer.finish()
+    };
+    let free = train(&config, [TEXT]).unwrap();
+    assert_eq!(trained(1 << 28).unwrap().hash(), free.hash());
+    let refusal = trained(1 << 20).unwrap_err().to_string();
+    assert!(refusal.contains("128 MiB") && refusal.contains("the 1 MiB"), "{refusal}");
+}
+
+#[test]
+fn every_split_makes_a_vocabulary_for_our_own_encoder() {
+    for (name, split) in SplitName::ALL {
+        let config = TokenizerConfig { split: *split, ..TokenizerConfig::of_size(500) };
+        let setting = format!(r#"{{"vocab_size": 500, "split": "{name}"}}"#);
+        assert_eq!(serde_json::from_str::<TokenizerConfig>(&setting).unwrap(), config);
+        let tokenizer = train(&config, [TEXT]).unwrap();
+        assert_eq!(tokenizer.encoder(), "own byte-level encoder");
+        assert_eq!(tokenizer.decode(&tokenizer.encode(TEXT).unwrap()).unwrap(), TEXT);
+    }
+}
+
+#[test]
+fn a_unigram_vocabulary_spells_any_text_and_is_the_same_in_any_order() {
+    let kind = VocabularyKind::Unigram;
+    let config = TokenizerConfig { kind, ..TokenizerConfig::of_size(600) };
+    let tokenizer = train(&config, [TEXT]).unwrap();
+    assert_eq!(tokenizer.vocab_size(), 600);
+    for text in [TEXT, "\u{0}\u{10ffff} \u{e9}\u{1f44d} <|endoftext|>"] {
+        let ids = tokenizer.encode(text).unwrap();
+        assert!(ids.iter().all(|&id| !tokenizer.is_special(id)));
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+    }
+    let again = Tokenizer::from_json(tokenizer.json()).unwrap();
+    assert_eq!(again.encode(TEXT).unwrap(), tokenizer.encode(TEXT).unwrap());
+    let parts: Vec<&str> = TEXT.split_inclusive("\n\n").collect();
+    let backward = train(&config, parts.into_iter().rev()).unwrap();
+    let same = (0..600).filter(|&id| backward.token(id) == tokenizer.token(id)).count();
+    assert_eq!(same, 600);
+    let merged = train(&TokenizerConfig::of_size(600), [TEXT]).unwrap();
+    let tokens = |tokenizer: &Tokenizer| tokenizer.encode(TEXT).unwrap().len() as f64;
+    assert!(tokens(&tokenizer) < 1.05 * tokens(&merged));
+}
+
+#[test]
 fn absurd_settings_are_refused_by_name() {
     let refusal = |vocab_size, min_frequency| {
-        train(&TokenizerConfig { vocab_size, min_frequency }, [TEXT]).unwrap_err().to_string()
+        let config = TokenizerConfig { min_frequency, ..TokenizerConfig::of_size(vocab_size) };
+        train(&config, [TEXT]).unwrap_err().to_string()
     };
     for vocab_size in [0, 258, 1 << 21] {
         let message = refusal(vocab_size, 2);
@@ -129,7 +178,7 @@ fn absurd_settings_are_refused_by_name() {
 
 #[test]
 fn the_smallest_vocabulary_is_the_bytes() {
-    let config = TokenizerConfig { vocab_size: 256 + SPECIAL_TOKENS.len(), min_frequency: 1 };
+    let config = TokenizerConfig::of_size(256 + SPECIAL_TOKENS.len());
     let tokenizer = train(&config, []).unwrap();
     let ids = tokenizer.encode("月").unwrap();
     assert_eq!(ids.len(), 3);
@@ -225,4 +274,20 @@ fn the_report_tells_chinese_from_the_rest() {
     let ratio = report.total.bytes as f64 / report.total.tokens as f64;
     assert_eq!(report.total.bytes_per_token, ratio);
     assert!(report.tokens_used > 5 && report.vocab_size == 640);
+    assert_eq!((report.unused.len(), report.sources.len()), (UNUSED_SHOWN, 0));
+    let mut reporter = Reporter::new(&TOKENIZER);
+    for (source, text) in [("a", "to be\n"), ("b", "or"), ("a", "not\n")] {
+        reporter.add(Some(source), text).unwrap();
+    }
+    let report = reporter.finish();
+    let bytes: Vec<u64> = report.sources.values().map(|share| share.bytes).collect();
+    assert_eq!(bytes, [10, 2]);
+    let used: Vec<u32> = ["to be\n", "or", "not\n"]
+        .iter()
+        .flat_map(|text| TOKENIZER.encode(text).unwrap())
+        .collect();
+    for token in &report.unused {
+        let id = used.iter().find(|&&id| TOKENIZER.token_bytes(id) == Some(token.as_bytes()));
+        assert_eq!(id, None, "{token:?} was used");
+    }
 }

@@ -1,6 +1,7 @@
 //! `danlu bench`: how fast this machine is, and how close Danlu comes to it.
 
 mod batch;
+mod encode;
 mod using_model;
 
 use anyhow::{Result, ensure};
@@ -21,7 +22,7 @@ use serde_json::json;
 
 use crate::output;
 
-/// Measure speed: whole training steps, matrix products, memory.
+/// Measure speed: whole training steps, matrix products, memory, text to ids.
 #[derive(clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -29,6 +30,7 @@ Examples:
   danlu bench decode model.gguf --threads 2 --json
   danlu bench prefill model.gguf --tokens 512
   danlu bench batch model.gguf --slots 16 --json
+  danlu bench encode tokenizer.json --text poems.jsonl --threads 1
   danlu bench gemm
   danlu bench bandwidth --mib 1024")]
 pub enum Command {
@@ -40,6 +42,8 @@ pub enum Command {
     Prefill(using_model::PrefillArgs),
     /// Time a model answering many requests at once
     Batch(batch::BatchArgs),
+    /// Time a vocabulary turning texts into ids
+    Encode(encode::EncodeArgs),
     /// Time the matrix products of training steps
     Gemm(GemmArgs),
     /// Time reading memory
@@ -148,6 +152,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Decode(args) => using_model::decode(args),
         Command::Prefill(args) => using_model::prefill(args),
         Command::Batch(args) => batch::run(args),
+        Command::Encode(args) => encode::run(args),
         Command::Gemm(args) => gemm(args),
         Command::Bandwidth(args) => bandwidth(args),
     }

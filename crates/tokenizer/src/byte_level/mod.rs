@@ -1,13 +1,14 @@
 //! Byte-level byte-pair encoding of our own: the vocabularies of GPT-2, GPT-4 (cl100k, o200k),
 //! LLaMA-3, Qwen2 and later, SmolLM, and those trained here.
 //!
-//! In reading order: [`split`] cuts text without a regular expression, [`cache`] knows the pieces
-//! that were met before, [`pairs`] merges the others, [`recognise`] decides whether a pipeline is
-//! one that all this can stand for. Where it is not, the `tokenizers` library does the work, and
-//! `Tokenizer::encoder` says so and why.
+//! In reading order: [`split`] cuts text without a regular expression, [`bonds`] cuts long pieces
+//! of Chinese once more, [`cache`] knows the pieces that were met before, [`pairs`] merges the
+//! others, [`recognise`] decides whether a pipeline is one that all this can stand for. Where it is
+//! not, the `tokenizers` library does the work, and `Tokenizer::encoder` says so and why.
 //!
 //! Invariant: the ids are the library's, for any text.
 
+mod bonds;
 mod cache;
 mod classes;
 pub(crate) mod hash;
@@ -25,9 +26,13 @@ use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper};
 use crate::spellings::Spellings;
 use crate::token_table::TokenTable;
 use crate::{Error, Result};
+use bonds::Bonds;
 use cache::Cache;
 use pairs::{Pairs, Work};
 use split::Splitter;
+
+/// Pieces up to this many bytes are not cut into parts.
+const WITHOUT_PARTS: usize = 6;
 
 /// Tokens that are found in a text before it is cut.
 struct Found {
@@ -40,12 +45,15 @@ struct Found {
 pub(crate) struct ByteLevel {
     splitter: Splitter,
     pairs: Pairs,
+    bonds: Bonds,
     /// Where a piece that is a token as a whole is that token: the tokens.
     whole: Option<HashMap<Box<[u8]>, u32>>,
     /// Length of the longest of those.
     longest: usize,
     /// Normalises text; it is normal form C or nothing.
     normalizer: Option<NormalizerWrapper>,
+    /// Whether no control token comes out of merges, or of a piece as a whole.
+    safe: bool,
     /// Looked for in the text as it stands, and then in normalised text.
     found: [Found; 2],
     spare: Mutex<Vec<Memory>>,
@@ -54,6 +62,8 @@ pub(crate) struct ByteLevel {
 /// What one encoding after another uses: one thread has it at a time.
 struct Memory {
     cache: Cache,
+    /// Of the parts of pieces: what is a token as a whole is one only as a piece.
+    parts: Cache,
     work: Work,
 }
 
@@ -67,9 +77,18 @@ impl ByteLevel {
         encoded.map(|()| ids)
     }
 
+    /// Whether the ids of text are never those of control tokens, unless these are asked for.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.safe
+    }
+
     fn lend(&self) -> Memory {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| Memory { cache: Cache::new(), work: Work::default() })
+        spare.unwrap_or_else(|| Memory {
+            cache: Cache::new(),
+            parts: Cache::new(),
+            work: Work::default(),
+        })
     }
 
     fn text(
@@ -100,9 +119,24 @@ impl ByteLevel {
     }
 
     fn plain(&self, text: &str, memory: &mut Memory, ids: &mut Vec<u32>) {
-        let Memory { cache, work } = memory;
+        let Memory { cache, parts, work } = memory;
         let bytes = text.as_bytes();
         self.splitter.pieces(text, |start, end| {
+            if end - start > WITHOUT_PARTS && bytes[start].max(bytes[start + 1]) >= 0xE0 {
+                let mut at = self.bonds.part_end(bytes, start, end);
+                if at < end {
+                    let mut start = start;
+                    while start < end {
+                        let part = &bytes[start..at];
+                        parts.get_or(bytes, (start, at), ids, |ids| {
+                            self.pairs.merge(part, work, ids);
+                        });
+                        start = at;
+                        at = self.bonds.part_end(bytes, start, end);
+                    }
+                    return;
+                }
+            }
             cache.get_or(bytes, (start, end), ids, |ids| self.piece(&bytes[start..end], work, ids));
         });
     }

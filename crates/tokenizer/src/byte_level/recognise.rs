@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::bonds::Bonds;
 use super::pairs::Pairs;
 use super::split::{Isolated, PATTERNS, Rules, Splitter};
 use super::{ByteLevel, found};
@@ -16,11 +17,16 @@ use crate::sources::tiktoken::GPT2;
 use crate::token_table::TokenTable;
 use crate::{Error, Result};
 
+/// What kind of model it is: the other parts differ by that.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(rename = "type")]
+    kind: Cow<'a, str>,
+}
+
 /// The parts of a model that matter here.
 #[derive(Deserialize)]
 struct Model<'a> {
-    #[serde(rename = "type")]
-    kind: Cow<'a, str>,
     #[serde(default)]
     ignore_merges: bool,
     #[serde(borrow, default)]
@@ -61,25 +67,33 @@ impl ByteLevel {
             }
         }
         let model = serde_json::to_vec(pipeline.get_model()).map_err(unreadable)?;
-        let model: Model = serde_json::from_slice(&model).map_err(unreadable)?;
-        if model.kind != "BPE" {
-            return Ok(Err(format!("the model {}", model.kind)));
+        let Kind { kind } = serde_json::from_slice(&model).map_err(unreadable)?;
+        if kind != "BPE" {
+            return Ok(Err(format!("the model {kind}")));
         }
-        let (pairs, whole) = match tables(&model) {
+        let model: Model = serde_json::from_slice(&model).map_err(unreadable)?;
+        let Tables { pairs, bonds, whole, safe } = match tables(&model, table) {
             Ok(tables) => tables,
             Err(reason) => return Ok(Err(reason)),
         };
         let longest = whole.iter().flatten().map(|(token, _)| token.len()).max().unwrap_or(0);
         let found = [found(table, false), found(table, true)];
         let spare = Mutex::new(Vec::new());
-        Ok(Ok(Self { splitter, pairs, whole, longest, normalizer, found, spare }))
+        Ok(Ok(Self { splitter, pairs, bonds, whole, longest, normalizer, safe, found, spare }))
     }
 }
 
 /// The tokens of a vocabulary that a piece may be as a whole.
 type Whole = Option<HashMap<Box<[u8]>, u32>>;
 
-fn tables(model: &Model) -> std::result::Result<(Pairs, Whole), String> {
+struct Tables {
+    pairs: Pairs,
+    bonds: Bonds,
+    whole: Whole,
+    safe: bool,
+}
+
+fn tables(model: &Model, table: &TokenTable) -> std::result::Result<Tables, String> {
     let mut byte_ids = [0; 256];
     for (id, byte) in byte_ids.iter_mut().zip(0..=255_u8) {
         let spelled = spell(&[byte]);
@@ -102,10 +116,15 @@ fn tables(model: &Model) -> std::result::Result<(Pairs, Whole), String> {
     }
     // A token that the byte alphabet does not spell is never the spelling of a piece.
     let spelled = || model.vocab.iter().filter_map(|(token, &id)| Some((unspell(token)?, id)));
-    let whole = model
+    let mut bonds = Bonds::new();
+    spelled().for_each(|(token, _)| bonds.add(&token));
+    let whole: Whole = model
         .ignore_merges
         .then(|| spelled().map(|(bytes, id)| (bytes.into_boxed_slice(), id)).collect());
-    Ok((Pairs::new(byte_ids, &merges), whole))
+    let by_merges = byte_ids.iter().chain(merges.iter().map(|(_, _, id)| id));
+    let as_whole = whole.iter().flatten().map(|(_, id)| id);
+    let safe = !by_merges.chain(as_whole).any(|&id| table.is_special(id));
+    Ok(Tables { pairs: Pairs::new(byte_ids, &merges), bonds, whole, safe })
 }
 
 /// The rules of the steps that cut text, and what they cut out first.
