@@ -62,6 +62,13 @@ fn unknown_steps_and_settings_are_refused_with_the_nearest_name() {
         (json!([{ "name": "length", "min_chars": "3" }]), "min_chars = \"3\""),
         (json!([{ "name": "length", "min_chars": 3, "max_chars": 2 }]), "above max_chars"),
         (json!([{ "name": "decontaminate", "files": [] }]), "at least one file"),
+        (json!([{ "name": "language", "model": "whatlang", "keep": ["en"] }]), "mean `eng`?"),
+        (json!([{ "name": "language", "model": "whatlang", "min_score": 2 }]), "between 0 and 1"),
+        (
+            json!([{ "name": "quality", "model": "../../golden/data/classifiers/tree.bin",
+                "label": "de-DE", "min_score": 0.5 }]),
+            "did you mean `de_DE`?",
+        ),
         (
             json!([{ "name": "decontaminate", "files": ["tests/steps.rs"] }]),
             "steps.rs:1 is no JSON",

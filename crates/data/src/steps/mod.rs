@@ -11,14 +11,17 @@ mod c4_paragraphs;
 mod control;
 mod decontaminate;
 mod draft;
+pub mod fasttext;
 mod fineweb;
 mod gopher_quality;
 mod gopher_repetition;
+mod language;
 mod length;
 mod lines;
 mod mojibake;
 mod nfc;
 pub mod private_data;
+mod quality;
 mod setup;
 mod whitespace;
 mod width;
@@ -131,6 +134,7 @@ pub const STEPS: &[Step] = &[
     length::STEP,
     mojibake::STEP,
     width::STEP,
+    language::STEP,
     gopher_repetition::STEP,
     gopher_quality::STEP,
     c4::STEP,
@@ -138,6 +142,7 @@ pub const STEPS: &[Step] = &[
     bad_words::STEP,
     decontaminate::STEP,
     fineweb::STEP,
+    quality::STEP,
     private_data::STEP,
 ];
 
