@@ -64,6 +64,7 @@ fn unknown_steps_and_settings_are_refused_with_the_nearest_name() {
         (json!([{ "name": "decontaminate", "files": [] }]), "at least one file"),
         (json!([{ "name": "language", "model": "whatlang", "keep": ["en"] }]), "mean `eng`?"),
         (json!([{ "name": "language", "model": "whatlang", "min_score": 2 }]), "between 0 and 1"),
+        (json!([{ "name": "urls" }]), "it needs a list"),
         (
             json!([{ "name": "quality", "model": "../../golden/data/classifiers/tree.bin",
                 "label": "de-DE", "min_score": 0.5 }]),
@@ -109,6 +110,33 @@ fn damaged_lines_are_read_again_as_ftfy_does() {
         let row: Value = serde_json::from_str(line).unwrap();
         let before = row["before"].as_str().unwrap();
         assert_eq!(cleaner.clean_text(before), row["after"].as_str().unwrap(), "{before}");
+    }
+}
+
+#[test]
+fn addresses_are_refused_as_by_datatrove() {
+    let folder = "../../golden/data/urls";
+    let file = |name: &str| json!([format!("{folder}/{name}.txt")]);
+    let steps = json!([{ "name": "urls", "domains": file("domains"), "urls": file("urls"),
+        "words": file("words"), "soft_words": file("soft_words"),
+        "substrings": file("substrings") }]);
+    let cleaner = cleaner(&steps).unwrap();
+    let cases = std::fs::read_to_string(format!("{folder}/cases.jsonl")).unwrap();
+    assert!(cases.lines().count() > 200);
+    for line in cases.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let mut document = document("text");
+        document.meta.insert("url".to_owned(), row["url"].clone());
+        let reason = match cleaner.clean(document) {
+            Verdict::Keep(_) => Value::Null,
+            // datatrove tells the registered domain from the host.
+            Verdict::Drop { reason, .. } => reason.into_owned().into(),
+        };
+        let expected = match row["reason"].as_str() {
+            Some("subdomain") => "domain".into(),
+            _ => row["reason"].clone(),
+        };
+        assert_eq!(reason, expected, "{}", row["url"]);
     }
 }
 

@@ -23,6 +23,7 @@ mod nfc;
 pub mod private_data;
 mod quality;
 mod setup;
+mod urls;
 mod whitespace;
 mod width;
 mod words;
@@ -134,6 +135,7 @@ pub const STEPS: &[Step] = &[
     length::STEP,
     mojibake::STEP,
     width::STEP,
+    urls::STEP,
     language::STEP,
     gopher_repetition::STEP,
     gopher_quality::STEP,
