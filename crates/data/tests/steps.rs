@@ -114,6 +114,22 @@ fn damaged_lines_are_read_again_as_ftfy_does() {
 }
 
 #[test]
+fn chinese_is_converted_as_opencc_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../golden/data/chinese_scripts.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.lines().count() > 200);
+    for name in ["simplified", "traditional"] {
+        let cleaner = cleaner(&json!([name]));
+        for line in text.lines() {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let before = row["text"].as_str().unwrap();
+            let after = cleaner.as_ref().unwrap().clean_text(before);
+            assert_eq!(after, row[name].as_str().unwrap(), "{name} on {before}");
+        }
+    }
+}
+
+#[test]
 fn addresses_are_refused_as_by_datatrove() {
     let folder = "../../golden/data/urls";
     let file = |name: &str| json!([format!("{folder}/{name}.txt")]);
@@ -170,6 +186,8 @@ proptest! {
     fn rewriting_turns_changes_nothing_the_second_time(
         text in "\\PC*|[ \\t\\r\\n\\u{feff}a]*",
     ) {
+        // OpenCC makes of these what it makes something else of.
+        prop_assume!(!text.contains(['\u{82ce}', '\u{85b4}']));
         for step in STEPS {
             let Ok(cleaner) = cleaner(&json!([step.name])) else { continue };
             let once = cleaner.clean_text(&text);

@@ -20,9 +20,12 @@ mod length;
 mod lines;
 mod mojibake;
 mod nfc;
+mod opencc;
 pub mod private_data;
 mod quality;
 mod setup;
+mod simplified;
+mod traditional;
 mod urls;
 mod whitespace;
 mod width;
@@ -135,6 +138,8 @@ pub const STEPS: &[Step] = &[
     length::STEP,
     mojibake::STEP,
     width::STEP,
+    simplified::STEP,
+    traditional::STEP,
     urls::STEP,
     language::STEP,
     gopher_repetition::STEP,
