@@ -3,8 +3,8 @@
 //!
 //! `filters STEPS.json IN.jsonl OUT.jsonl THREADS [LANGUAGE]`: STEPS.json maps names to lists of
 //! steps; OUT has a line for each document with, for each name, the reason (null when it is kept)
-//! and the text where it changed, and with a LANGUAGE the number of words and the CRC-32 of their
-//! lines. Documents per second go to stderr.
+//! and the text and meta where they changed, and with a LANGUAGE the number of words and the CRC-32
+//! of their lines. Documents per second go to stderr.
 
 #![allow(clippy::print_stderr)]
 
@@ -86,6 +86,9 @@ fn judge_all(
                     row.insert(name.clone(), Value::Null);
                     if kept.text != document.text {
                         row.insert(format!("{name}_text"), kept.text.into());
+                    }
+                    if kept.meta != document.meta {
+                        row.insert(format!("{name}_meta"), kept.meta.into());
                     }
                 }
                 Verdict::Drop { step, reason, .. } => {

@@ -65,6 +65,14 @@ pub enum Error {
         /// What is wrong with it.
         found: String,
     },
+    /// A file is no classifier that can be used.
+    #[error("{path} is no classifier in fastText's format that can be used: {found}")]
+    Classifier {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
     /// The bytes are not a token shard, or were changed.
     #[error("not an intact token shard: {0}")]
     Shard(String),

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use danlu_data::steps::fasttext::Classifier;
 use danlu_data::steps::{Cleaner, Language, Verdict};
 use danlu_data::{DataConfig, Document};
 use flate2::Crc;
@@ -88,5 +89,65 @@ fn words_are_those_of_spacy() {
             crc.update(words.join("\n").as_bytes());
             assert_eq!(json!([words.len(), crc.sum()]), row["words"], "{}: {words:?}", row["id"]);
         }
+    }
+}
+
+/// Models and answers of fastText: golden/data/classifiers, made by the script beside it.
+#[test]
+fn classifiers_answer_as_fasttext() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../golden/data/classifiers");
+    let cases = std::fs::read_to_string(folder.join("cases.jsonl")).unwrap();
+    let cases: Vec<Value> = cases.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let models =
+        ["tree.bin", "softmax.bin", "all.bin", "negative.bin", "whole.ftz", "cut.ftz", "words.ftz"];
+    for name in models {
+        let classifier = Classifier::open(&folder.join(name), u64::MAX).unwrap();
+        let mut answered = 0;
+        for case in &cases {
+            let text = case["text"].as_str().unwrap();
+            let found = classifier.predict(text);
+            let Some(expected) = case.get(name) else {
+                assert_eq!(found, None, "{name} on {text:?}");
+                continue;
+            };
+            let found = found.unwrap();
+            assert_eq!(expected[0], found.label, "{name} on {text:?}");
+            let scores = [found.score, classifier.score(text, 0).unwrap()].map(f64::from);
+            for (score, expected) in scores.into_iter().zip([&expected[1], &expected[2]]) {
+                let error = (score - expected.as_f64().unwrap()).abs();
+                assert!(error < 1e-5, "{name} on {text:?}: {score}, not {expected}");
+            }
+            answered += 1;
+        }
+        assert!(answered > 70, "{name}: {answered}");
+    }
+}
+
+/// A damaged model is an error that names it; it neither panics nor takes much memory.
+#[test]
+fn a_damaged_classifier_is_refused() {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../golden/data/classifiers");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged");
+    for name in ["cut.ftz", "tree.bin"] {
+        let whole = std::fs::read(golden.join(name)).unwrap();
+        for size in (0..whole.len()).step_by(3001) {
+            std::fs::write(&path, &whole[..size]).unwrap();
+            let message = Classifier::open(&path, u64::MAX).err().unwrap().to_string();
+            assert!(message.contains("damaged"), "{message}");
+        }
+        for at in (0..120).chain((120..whole.len()).step_by(997)) {
+            for value in [0, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                std::fs::write(&path, &bytes).unwrap();
+                if let Ok(classifier) = Classifier::open(&path, u64::MAX) {
+                    classifier.predict("Ich bin ein Haus");
+                }
+            }
+        }
+        std::fs::write(&path, &whole).unwrap();
+        let small = Classifier::open(&path, 1000).err().unwrap().to_string();
+        assert!(small.contains("more memory"), "{small}");
     }
 }

@@ -58,7 +58,8 @@ fn build(setup: &Setup<'_>) -> Result<Action> {
     }))
 }
 
-struct List {
+/// Words or pieces of words to be found in texts.
+pub(super) struct List {
     words: HashSet<String>,
     /// Lengths of the words in bytes, each once.
     sizes: Vec<usize>,
@@ -66,14 +67,15 @@ struct List {
 }
 
 impl List {
-    fn new(words: Vec<String>, whole_words: bool) -> Self {
+    pub(super) fn new(words: Vec<String>, whole_words: bool) -> Self {
         let mut sizes: Vec<usize> = words.iter().map(String::len).collect();
         sizes.sort_unstable();
         sizes.dedup();
         Self { words: words.into_iter().collect(), sizes, whole_words }
     }
 
-    fn is_in(&self, text: &str) -> bool {
+    /// Whether one of them is in `text`.
+    pub(super) fn is_in(&self, text: &str) -> bool {
         let mut before = None;
         for (at, character) in text.char_indices() {
             let begins = !self.whole_words || before.is_none_or(|c| !is(c, WORD));

@@ -11,15 +11,22 @@ mod c4_paragraphs;
 mod control;
 mod decontaminate;
 mod draft;
+pub mod fasttext;
 mod fineweb;
 mod gopher_quality;
 mod gopher_repetition;
+mod language;
 mod length;
 mod lines;
 mod mojibake;
 mod nfc;
+mod opencc;
 pub mod private_data;
+mod quality;
 mod setup;
+mod simplified;
+mod traditional;
+mod urls;
 mod whitespace;
 mod width;
 mod words;
@@ -131,6 +138,10 @@ pub const STEPS: &[Step] = &[
     length::STEP,
     mojibake::STEP,
     width::STEP,
+    simplified::STEP,
+    traditional::STEP,
+    urls::STEP,
+    language::STEP,
     gopher_repetition::STEP,
     gopher_quality::STEP,
     c4::STEP,
@@ -138,6 +149,7 @@ pub const STEPS: &[Step] = &[
     bad_words::STEP,
     decontaminate::STEP,
     fineweb::STEP,
+    quality::STEP,
     private_data::STEP,
 ];
 

@@ -8,6 +8,7 @@ use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::fasttext::Classifier;
 use super::{STEPS, Step};
 use crate::{DataConfig, Error, Result};
 
@@ -157,6 +158,14 @@ impl<'a> Setup<'a> {
         path
     }
 
+    /// A classifier that a setting names by its path. It may take half of `data.memory`.
+    ///
+    /// # Errors
+    /// Those of [`Classifier::open`].
+    pub fn classifier(&self, file: &str) -> Result<Classifier> {
+        Classifier::open(&self.path(file), self.config.memory.bytes() / 2)
+    }
+
     /// The lines of a file that a setting names, trimmed, without empty ones.
     ///
     /// # Errors
@@ -176,7 +185,7 @@ fn unknown_field(message: &str) -> Option<String> {
 }
 
 /// "; did you mean `known`?" where some known word resembles `unknown`, else nothing.
-fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
         .map(|word| (strsim::jaro_winkler(unknown, word), word))
         .filter(|(likeness, _)| *likeness > 0.75)
