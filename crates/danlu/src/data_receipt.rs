@@ -50,7 +50,7 @@ pub fn assemble(
             "danlu data build {}",
             run.recipe.folder.join(format!("{name}.toml")).display()
         ),
-        settings: toml::to_string_pretty(&run.recipe.data)?,
+        settings: toml::to_string_pretty(&run.recipe.data.canonical())?,
         report: report.clone(),
         drops: examples(&data.join(DROPPED_FILE))?,
         inputs,

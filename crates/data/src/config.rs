@@ -90,6 +90,13 @@ impl DataConfig {
         self.workers.unwrap_or_else(cores)
     }
 
+    /// The same with the settings that change no byte of the output at their defaults.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        let memory = MemorySize::default();
+        Self { workers: None, memory, shard_bytes: default_shard_bytes(), ..self.clone() }
+    }
+
     /// Refuses values that cannot work.
     ///
     /// # Errors

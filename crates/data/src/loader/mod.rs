@@ -1,9 +1,10 @@
 //! A shard to batches: a pure function of (shard, seed, cursor).
 //!
-//! Documents are shuffled anew in each epoch, which has each as often as its weight says. *Pretraining* lays them end to end and cuts rows of T
-//! tokens, over document and epoch borders: no token of an epoch is lost or repeated. *Dialogues*
-//! are never cut: each goes to the first row of the batch with room for it. Either way a position's
-//! target is the next token of its own document.
+//! Documents are shuffled anew in each epoch, which has each as often as its weight says.
+//! *Pretraining* lays them end to end and cuts rows of T tokens, over document and epoch borders:
+//! no token of an epoch is lost or repeated. *Dialogues* are never cut: each goes to the first row
+//! of the batch with room for it. Either way a position's target is the next token of its own
+//! document.
 
 mod order;
 mod rows;

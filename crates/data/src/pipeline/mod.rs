@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 use crate::readers::{Item, SourceFile, read_file, source_files};
 use crate::report::DataReport;
 use crate::steps::Cleaner;
-use crate::{DataConfig, Error, MemorySize, Result};
+use crate::{DataConfig, Error, Result};
 use dialogues::Quotes;
 use map::Map;
 use output::Output;
@@ -120,9 +120,10 @@ fn inputs_hash(
     config: &DataConfig,
     files: impl Iterator<Item = (PathBuf, String)>,
 ) -> Result<String> {
-    let same_result = DataConfig { workers: None, memory: MemorySize::default(), ..config.clone() };
+    // Where parts end depends on their size.
+    let same_parts = DataConfig { shard_bytes: config.shard_bytes, ..config.canonical() };
     let mut hash = Sha256::new_with_prefix(env!("CARGO_PKG_VERSION"));
-    hash.update(serde_json::to_vec(&same_result)?);
+    hash.update(serde_json::to_vec(&same_parts)?);
     for (path, name) in files {
         let unreadable = |source| Error::Read { path: path.clone(), source };
         let metadata = fs::metadata(&path).map_err(unreadable)?;

@@ -15,7 +15,7 @@ pub struct Receipt {
     pub name: String,
     /// The command that makes it again.
     pub command: String,
-    /// The `[data]` section with every setting, as TOML.
+    /// The `[data]` section with every setting that decides the result, as TOML.
     pub settings: String,
     /// What was counted.
     pub report: DataReport,
