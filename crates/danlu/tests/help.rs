@@ -11,6 +11,7 @@ const COMMANDS: &[&[&str]] = &[
     &["run"],
     &["data"],
     &["data", "build"],
+    &["data", "classifier"],
     &["tokenizer"],
     &["tokenizer", "train"],
     &["tokenizer", "encode"],

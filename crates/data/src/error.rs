@@ -73,6 +73,9 @@ pub enum Error {
         /// What is wrong with it.
         found: String,
     },
+    /// A classifier cannot be trained.
+    #[error("cannot train a classifier: {0}")]
+    Training(String),
     /// The bytes are not a token shard, or were changed.
     #[error("not an intact token shard: {0}")]
     Shard(String),

@@ -5,6 +5,7 @@
 //! the mean of the rows goes through a second matrix to the labels. Line ends count as blanks, as
 //! everybody who applies such models to documents has it.
 
+mod corpora;
 mod dictionary;
 mod loss;
 mod matrix;
@@ -15,6 +16,7 @@ mod write;
 use std::path::Path;
 
 use crate::{Error, Result};
+pub use corpora::{Corpora, LABELS, Quality};
 use dictionary::Dictionary;
 use loss::Loss;
 use matrix::Matrix;

@@ -12,6 +12,7 @@ use super::matrix::Matrix;
 use super::read::CLASSIFIER;
 use super::{Classifier, LABEL_PREFIX, Settings};
 use crate::steps::words::HashMap;
+use crate::{Error, Result};
 
 /// fastText's number for the softmax over all labels.
 const SOFTMAX: i32 = 3;
@@ -58,7 +59,7 @@ impl Training {
     ///
     /// # Errors
     /// What cannot work, and what would.
-    fn settings(&self) -> Result<Settings, String> {
+    fn settings(&self) -> Result<Settings> {
         let [least, most] = self.char_ngrams;
         let limits = [
             ("epochs", u64::from(self.epochs), 1..=1000),
@@ -71,11 +72,13 @@ impl Training {
         for (name, value, accepted) in limits {
             if !accepted.contains(&value) {
                 let (low, high) = (accepted.start(), accepted.end());
-                return Err(format!("{name} = {value}: expected {low} to {high}"));
+                let expected = format!("{name} = {value}: expected {low} to {high}");
+                return Err(Error::Training(expected));
             }
         }
         if !(self.rate > 0.0 && self.rate <= 10.0) {
-            return Err(format!("rate = {}: expected more than 0 and at most 10", self.rate));
+            let found = format!("rate = {}: expected more than 0 and at most 10", self.rate);
+            return Err(Error::Training(found));
         }
         Ok(Settings {
             columns: self.columns as i32,
@@ -98,19 +101,14 @@ impl Training {
     /// features stay in memory: four bytes for each word and n-gram.
     ///
     /// # Errors
-    /// For settings that cannot work, a label without documents, and texts without a word that
-    /// comes often enough.
-    pub fn train(
-        &self,
-        labels: &[&str],
-        documents: &[(usize, String)],
-    ) -> Result<Classifier, String> {
+    /// [`Error::Training`] for settings that cannot work and a label without documents.
+    pub fn train(&self, labels: &[&str], documents: &[(usize, String)]) -> Result<Classifier> {
         let settings = self.settings()?;
         let mut names: Vec<(i64, usize)> = (0..labels.len())
             .map(|label| (documents.iter().filter(|(of, _)| *of == label).count() as i64, label))
             .collect();
         if let Some((_, label)) = names.iter().find(|(count, _)| *count == 0) {
-            return Err(format!("no document has the label {}", labels[*label]));
+            return Err(Error::Training(format!("no document has the label {}", labels[*label])));
         }
         // The most frequent first, as fastText has it.
         names.sort_by_key(|&(count, label)| (-count, label));
@@ -127,8 +125,7 @@ impl Training {
         let columns = self.columns as usize;
         let input = Matrix::new(columns, first_weights(self.seed, rows * columns, columns));
         let output = Matrix::new(columns, vec![0.0; labels.len() * columns]);
-        let counts: Vec<i64> = names.iter().map(|&(count, _)| count).collect();
-        let loss = Loss::new(SOFTMAX, &counts).ok_or("the softmax has another number")?;
+        let loss = Loss::Softmax;
         let mut model = Classifier { settings, dictionary, input, output, loss };
         let order: Vec<usize> = names.iter().map(|&(_, label)| label).collect();
         let bags: Vec<Vec<Bag>> = parallel(documents, |documents| {
@@ -300,8 +297,9 @@ mod tests {
     #[test]
     fn what_cannot_be_learnt_is_refused() {
         let documents = documents();
-        let message =
-            |training: Training, labels: &[&str]| training.train(labels, &documents).err().unwrap();
+        let message = |training: Training, labels: &[&str]| {
+            training.train(labels, &documents).err().unwrap().to_string()
+        };
         let none = message(Training::default(), &["a", "b", "c"]);
         assert!(none.contains("label c"), "{none}");
         let wide = message(Training { columns: 0, ..Training::default() }, &["a", "b"]);
