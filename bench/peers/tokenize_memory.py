@@ -27,9 +27,14 @@ UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 CHANGED = 64
 
 
+def record(text):
+    return json.dumps({"text": text.decode()}).encode() + b"\n"
+
+
 def generate(texts, path, size):
     """Writes `size` bytes of documents."""
     chance = random.Random(20261128)
+    lines = [record(text) for text in texts]
     written = 0
     with open(path, "wb") as out:
         while written < size:
@@ -39,10 +44,10 @@ def generate(texts, path, size):
             table = bytes.maketrans((string.ascii_letters).encode(),
                                     (small + small.upper()).encode())
             changed = chance.randrange(CHANGED)
-            for index, text in enumerate(texts):
+            for index, line in enumerate(lines):
                 if index % CHANGED == changed:
-                    text = text.translate(table)
-                written += out.write(b'{"text": ' + json.dumps(text.decode()).encode() + b"}\n")
+                    line = record(texts[index].translate(table))
+                written += out.write(line)
 
 
 def train(path, folder, size, memory):
