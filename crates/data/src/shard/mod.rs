@@ -15,8 +15,8 @@ use layout::Layout;
 pub use builder::ShardBuilder;
 
 /// Documents or dialogues as ids, with their borders, names, weights and, for dialogues, which ids
-/// are to be learned. It is the bytes of its file ([`layout`]): of a file only what is asked for
-/// is paged in, so a shard may be larger than memory.
+/// are to be learned. It is the bytes of its file: of a file only what is asked for is paged
+/// in, so a shard may be larger than memory.
 #[derive(Debug)]
 pub struct TokenShard {
     bytes: Bytes,
