@@ -208,6 +208,7 @@ fn a_file_is_what_its_bytes_say_where_its_name_says_nothing_or_something_else() 
         ("a.txt", b"BZh9 is how bzip2 files begin, and this text".to_vec(), "a.txt:1"),
         ("a.txt", b"{\"text\": \"a text is a text\"}".to_vec(), "a.txt:1"),
         ("a.txt", b"%PDF-1.7\n%text".to_vec(), "1: unknown kind of file"),
+        ("a.txt", golden("book.epub"), "a.txt:1"),
         ("a.jsonl", b"PK\x03\x04 and more".to_vec(), "1: unknown kind of file"),
         ("a.xyz", b"some text".to_vec(), "1: unknown kind of file"),
     ] {
@@ -244,6 +245,24 @@ fn a_pattern_stands_for_the_files_that_it_fits_in_their_order() {
     assert!(names("a***").unwrap_err().starts_with("cannot read BASE/a***: "));
 }
 
+#[test]
+fn what_an_archive_unpacks_to_is_limited_and_what_it_lacks_is_named() {
+    let book = fs::read(golden().join("book.epub")).unwrap();
+    assert_eq!(
+        outline(&items("a.epub", &book, "x".into(), book.len() as u64 - 1)),
+        ["1: too large"]
+    );
+    let letter = fs::read(golden().join("letter.docx")).unwrap();
+    // The document is far larger than the archive.
+    assert_eq!(outline(&items("a.docx", &letter, "x".into(), letter.len() as u64)), ["a.docx:1"]);
+    let found = items("a.epub", &letter, "x".into(), 1 << 20);
+    let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+    let expected = ("damaged archive", "META-INF/container.xml: not in it");
+    assert_eq!((reason.kind, reason.detail.as_str()), expected);
+    let found = items("a.docx", &letter[..letter.len() / 2], "x".into(), 1 << 20);
+    assert_eq!(outline(&found), ["1: damaged archive"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -252,7 +271,7 @@ proptest! {
         name in prop::sample::select(vec![
             "two-members.jsonl.gz", "two-members.jsonl.bz2", "two-members.jsonl.xz",
             "two-members.jsonl.zst", "crawl.wet.gz", "table.csv", "gbk.csv", "shift-jis.txt",
-            "page.html", "gbk.htm", "answers.warc.gz",
+            "page.html", "gbk.htm", "answers.warc.gz", "letter.docx", "book.epub",
         ]),
         edits in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<Index>()),
@@ -265,9 +284,12 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        for item in items(name, &bytes, "x".into(), 4096) {
+        let limit = if name.ends_with("docx") || name.ends_with("epub") { 1 << 17 } else { 4096 };
+        for item in items(name, &bytes, "x".into(), limit) {
             match item {
-                Item::Document(_, document) => prop_assert!(document.text.len() <= 3 * 4096),
+                Item::Document(_, document) => {
+                    prop_assert!(document.text.len() as u64 <= 3 * limit);
+                }
                 Item::Dialogue(..) => {}
                 Item::Rejected(_, reason) => prop_assert_ne!(reason.kind, "parser failed"),
             }

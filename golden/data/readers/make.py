@@ -1,7 +1,7 @@
 """Makes the files beside this script and `expected.json`, what a reader must find in them.
 
 Written by other people's software: Python's gzip, bz2, lzma, csv and codecs, warcio 1.8.1,
-zstandard 0.25.0. Run: python3 make.py
+zstandard 0.25.0, python-docx 1.2.0, ebooklib 0.20. Run: python3 make.py
 """
 
 import bz2
@@ -13,7 +13,9 @@ import lzma
 import pathlib
 import zlib
 
+import docx
 import zstandard
+from ebooklib import epub
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
@@ -180,10 +182,52 @@ def answers():
     write("answers.warc.gz", out.getvalue(), documents)
 
 
+def archives():
+    """A Word document by python-docx and a book by ebooklib, each with what was put into it."""
+    document = docx.Document()
+    document.add_heading("The bridge", 1)
+    paragraph = document.add_paragraph("Half of it ")
+    paragraph.add_run("stands & half").bold = True
+    paragraph.add_run(" does not.\tSo it is <closed>.")
+    document.add_paragraph("白日依山尽，黄河入海流。")
+    table = document.add_table(rows=1, cols=2)
+    table.rows[0].cells[0].text, table.rows[0].cells[1].text = "left", "right"
+    document.add_paragraph("")
+    document.add_paragraph(ENGLISH[0])
+    document.save(HERE / "letter.docx")
+    lines = [
+        "The bridge",
+        "Half of it stands & half does not.\tSo it is <closed>.",
+        "白日依山尽，黄河入海流。",
+        "left",
+        "right",
+        ENGLISH[0],
+    ]
+    EXPECTED["letter.docx"] = [{"id": "letter.docx:1", "text": "\n".join(lines)}]
+
+    book = epub.EpubBook()
+    book.set_identifier("bridge")
+    book.set_title("A book & its bridge")
+    book.set_language("en")
+    chapters = []
+    for number in (2, 0, 1):
+        name = f"in/chapter {number}.xhtml"
+        chapter = epub.EpubHtml(title=f"Chapter {number}", file_name=name, lang="en")
+        chapter.content = f"<h1>Chapter {number}</h1><p>{ENGLISH[number]}<a id='x'/></p>"
+        book.add_item(chapter)
+        chapters.append(chapter)
+    book.spine = sorted(chapters, key=lambda chapter: chapter.file_name)
+    epub.write_epub(HERE / "book.epub", book)
+    lines = [line for number in range(3) for line in (f"Chapter {number}", ENGLISH[number])]
+    meta = {"title": "A book & its bridge"}
+    EXPECTED["book.epub"] = [{"id": "book.epub:1", "text": "\n".join(lines), "meta": meta}]
+
+
 encodings()
 compressions()
 tables()
 crawl()
 pages()
 answers()
+archives()
 (HERE / "expected.json").write_text(json.dumps(EXPECTED, ensure_ascii=False, indent=1) + "\n")

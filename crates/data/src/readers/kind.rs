@@ -23,11 +23,20 @@ const fn foreign(bytes: &'static [u8], kind: &'static str) -> Signature {
     Signature { at: 0, bytes, kind, reader: None }
 }
 
+/// First part of a book, stored as it is.
+const EPUB: &[u8] = b"mimetypeapplication/epub+zip";
+/// First part of most Office documents.
+const OFFICE: &[u8] = b"[Content_Types].xml";
+/// Readers of archives, whose first bytes tell little.
+const ARCHIVES: [&str; 2] = ["docx", "epub"];
+
 /// Signatures that no text begins with.
 const SIGNATURES: &[Signature] = &[
     known(b"WARC/1.", "a web crawl", "warc"),
     foreign(b"%PDF-", "a PDF"),
     foreign(b"PAR1", "a Parquet table"),
+    Signature { at: 30, bytes: EPUB, kind: "a book", reader: Some("epub") },
+    Signature { at: 30, bytes: OFFICE, kind: "an Office document", reader: Some("docx") },
     foreign(b"PK\x03\x04", "a zip archive"),
     foreign(b"PK\x05\x06", "an empty zip archive"),
     foreign(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document of before 2007"),
@@ -80,6 +89,10 @@ impl Kind {
     fn of_bytes(head: &[u8], named: Option<&'static Reader>) -> Self {
         let is = |one: &&Signature| head.get(one.at..).is_some_and(|at| at.starts_with(one.bytes));
         if let Some(found) = SIGNATURES.iter().find(is) {
+            let archive = named.filter(|named| ARCHIVES.contains(&named.name));
+            if let Some(named) = archive.filter(|_| head.starts_with(b"PK")) {
+                return Self::Known(named);
+            }
             return found.reader.and_then(reader).map_or(Self::Foreign(found.kind), Self::Known);
         }
         let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();

@@ -6,8 +6,11 @@
 //! unknown kind) becomes an [`Item::Rejected`] with its place and reason; only a file that the
 //! system cannot read is an error.
 
+mod archive;
 mod compression;
+mod docx;
 mod encoding;
+mod epub;
 mod files;
 mod html;
 mod http;
@@ -18,6 +21,7 @@ mod record;
 mod table;
 mod text;
 mod warc;
+mod xml;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -45,8 +49,16 @@ pub struct Reader {
 }
 
 /// All readers.
-pub const READERS: &[Reader] =
-    &[text::READER, jsonl::READER, table::COMMAS, table::TABS, html::READER, warc::READER];
+pub const READERS: &[Reader] = &[
+    text::READER,
+    jsonl::READER,
+    table::COMMAS,
+    table::TABS,
+    html::READER,
+    docx::READER,
+    epub::READER,
+    warc::READER,
+];
 
 /// Takes what a reader finds.
 pub type Sink<'a> = dyn FnMut(Record) -> Result<()> + 'a;

@@ -65,6 +65,11 @@ fn main_text(markup: &str) -> std::result::Result<(Option<String>, String), Reas
     Ok((page.title, text))
 }
 
+/// All text of a chapter in XHTML.
+pub(super) fn all_text(markup: &str) -> String {
+    joined(Page::read(markup, true).paragraphs.iter())
+}
+
 fn joined<'a>(paragraphs: impl Iterator<Item = &'a Paragraph>) -> String {
     let texts: Vec<&str> = paragraphs.map(|paragraph| &paragraph.text[..]).collect();
     texts.join("\n")

@@ -1,0 +1,88 @@
+//! Word documents: each file is one document, its paragraphs a line each, those of tables in
+//! reading order. Deleted text, field codes and notes are left out. Format: ECMA-376.
+
+use super::archive::Archive;
+use super::record::{Outcome, Parsed, Record};
+use super::text::whole;
+use super::xml::{Event, each};
+use super::{Place, Reader, Reason, Sink, SourceFile, too_large, unreadable};
+use crate::Result;
+use crate::document::{Document, Meta};
+
+pub(super) const READER: Reader = Reader {
+    name: "docx",
+    extensions: &["docx"],
+    about: "a Word document",
+    read: |file, max_record_bytes, sink| read(file, max_record_bytes, sink, document),
+};
+
+/// Reads a file that is one record of an archive; `parse` is given its bytes and the limit.
+pub(super) fn read(
+    file: &SourceFile,
+    max_bytes: u64,
+    sink: &mut Sink<'_>,
+    parse: fn(&Place, Vec<u8>, u64) -> Outcome,
+) -> Result<()> {
+    let place = file.place(1);
+    match whole(file, max_bytes) {
+        Ok(Some(bytes)) => {
+            let length = bytes.len();
+            sink(Record::new(place, length, move |place| parse(place, bytes, max_bytes)))
+        }
+        Ok(None) => sink(Record::rejected(place, too_large(max_bytes))),
+        Err(error) => sink(unreadable(file, place, error)?),
+    }
+}
+
+fn document(place: &Place, bytes: Vec<u8>, max_bytes: u64) -> Outcome {
+    let mut archive = Archive::open(bytes, max_bytes)?;
+    let mut main = None;
+    each(&archive.text("_rels/.rels")?, |event| {
+        if let Event::Start(tag) = event
+            && tag.get("type").ends_with("/officeDocument")
+        {
+            main = Some(tag.get("target").trim_start_matches('/').to_owned());
+        }
+    })?;
+    let main = main.ok_or_else(|| Reason::new("damaged archive", "it names no document"))?;
+    let text = text(&archive.text(&main)?)?;
+    if text.trim().is_empty() {
+        return Err(Reason::new("empty", ""));
+    }
+    Ok(Parsed::Document(Document { id: place.to_string(), text, meta: Meta::new() }))
+}
+
+/// The paragraphs of `word/document.xml`.
+fn text(markup: &str) -> std::result::Result<String, Reason> {
+    let mut lines: Vec<String> = Vec::new();
+    // Text boxes are paragraphs within paragraphs.
+    let mut open: Vec<String> = Vec::new();
+    let (mut in_text, mut fallback) = (false, 0_usize);
+    each(markup, |event| match event {
+        // What is for programs that do not know the newer form beside it.
+        Event::Start(tag) if tag.name == "fallback" => fallback += 1,
+        Event::End("fallback") => fallback = fallback.saturating_sub(1),
+        _ if fallback > 0 => {}
+        Event::Start(tag) => {
+            in_text = tag.name == "t";
+            let last = open.last_mut();
+            match (tag.name.as_str(), last) {
+                ("p", _) => open.push(String::new()),
+                ("tab", Some(line)) => line.push('\t'),
+                ("br" | "cr", Some(line)) => line.push('\n'),
+                ("nobreakhyphen", Some(line)) => line.push('-'),
+                _ => {}
+            }
+        }
+        Event::End("p") => lines.extend(open.pop().filter(|line| !line.trim().is_empty())),
+        Event::End(_) => in_text = false,
+        Event::Text(text) => {
+            if let Some(line) = open.last_mut()
+                && in_text
+            {
+                line.push_str(text);
+            }
+        }
+    })?;
+    Ok(lines.join("\n"))
+}
