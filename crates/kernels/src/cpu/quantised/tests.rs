@@ -250,3 +250,22 @@ fn embedding_looks_rows_up_in_any_format() {
         }
     }
 }
+
+#[test]
+fn a_product_has_the_same_bits_however_its_columns_are_cut_into_tasks() {
+    let (n, cut, cpu) = (700, 35, Cpu::new(2).unwrap());
+    for &format in BlockFormat::ALL {
+        let k = 13_usize.next_multiple_of(format.block_len());
+        let weight = weights(format, n, k);
+        for rows in [1, 4, 5, 16, 17, 40] {
+            let x = activations(rows, k);
+            let all = product(&cpu, &x, rows, &weight);
+            for first in (0..n).step_by(cut) {
+                let part = product(&cpu, &x, rows, &weight.slice_rows(first..first + cut));
+                for (all, part) in all.chunks(n).zip(part.chunks(cut)) {
+                    assert_eq!(bits(&all[first..first + cut]), bits(part), "{format} {rows}");
+                }
+            }
+        }
+    }
+}
