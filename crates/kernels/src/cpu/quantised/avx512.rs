@@ -95,6 +95,18 @@ impl Lanes for Zmm {
     }
 }
 
+impl Zmm {
+    /// Adds the products of two bf16 of each lane.
+    #[inline(always)]
+    pub(in crate::cpu) fn add_bf16_products(self, a: Self, b: Self) -> Self {
+        // SAFETY: same size, any bit pattern is a value; called only with AVX-512 BF16.
+        unsafe {
+            let [a, b] = [a.0, b.0].map(|pairs| std::mem::transmute::<__m512i, __m512bh>(pairs));
+            Self(bits(_mm512_dpbf16_ps(float(self), a, b)))
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn all(number: u32) -> __m512i {
     // SAFETY: called only where the CPU has AVX-512.
