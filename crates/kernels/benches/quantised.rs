@@ -58,8 +58,8 @@ fn matrix(
     let mut state = salt as u64 * 2 + 1;
     let bytes = (0..len).map(|_| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        // As an f16 it is never large.
-        (state >> 56) as u8 & 0x3b
+        // As the high byte of a number in any type it makes that neither large nor subnormal.
+        (state >> 56) as u8 & 0x3b | 0x20
     });
     Ok(QuantMatrix::from_vec(format, (n, k), bytes.collect())?)
 }

@@ -31,6 +31,7 @@ mod portable;
 mod scratch;
 mod skinny;
 pub mod speed;
+pub(in crate::cpu) mod stream;
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -7,22 +7,43 @@ use super::pack::{Layout, Panels, Source, pack_into};
 use super::panels::depth_block;
 use super::{Output, Right};
 use crate::Cpu;
+use crate::arena::Buffer;
 
 /// Right panels of a task; few, so that threads finish together.
 const PANELS_OF_A_TASK: usize = 4;
 
+/// The few rows of a left operand as rows of units: where they lie, or copied.
+pub(super) struct LeftRows {
+    raw: RawLeft,
+    /// What `raw` points into if the rows were copied.
+    _copy: Buffer<u32>,
+}
+
+impl LeftRows {
+    /// Must not outlive `a`.
+    pub(super) fn new(cpu: &Cpu, kernel: &Kernel, a: &Matrix<'_>) -> Self {
+        let ((m, k), in_place) = (a.shape(), kernel.reads_rows_of(a));
+        let stride = kernel.row_stride(k);
+        let mut copy = cpu.arena.buffer::<u32>(if in_place { 0 } else { m * stride });
+        let raw = if in_place {
+            RawLeft::rows(a, 0, 0)
+        } else {
+            pack_into(kernel, Source::left(a, 0..m, 0..k), Layout::Rows { stride }, &mut copy);
+            RawLeft { start: copy.as_ptr().cast(), row_stride: stride * 4, packed: false }
+        };
+        Self { raw, _copy: copy }
+    }
+
+    pub(super) fn raw(&self) -> RawLeft {
+        self.raw
+    }
+}
+
 /// `a: [M, K]` with M at most the kernel's rows, `b: [K, N]`.
 pub(super) fn gemm(cpu: &Cpu, kernel: &Kernel, a: &Matrix<'_>, b: &Right<'_>, output: &Output<'_>) {
-    let ((m, k), n) = (a.shape(), output.tile.cols);
-    let stride = kernel.row_stride(k);
-    let in_place = kernel.reads_rows_of(a);
-    let mut copy = cpu.arena.buffer::<u32>(if in_place { 0 } else { m * stride });
-    let left = if in_place {
-        RawLeft::rows(a, 0, 0)
-    } else {
-        pack_into(kernel, Source::left(a, 0..m, 0..k), Layout::Rows { stride }, &mut copy);
-        RawLeft { start: copy.as_ptr().cast(), row_stride: stride * 4, packed: false }
-    };
+    let n = output.tile.cols;
+    let left = LeftRows::new(cpu, kernel, a);
+    let left = left.raw();
     let panels = n.div_ceil(kernel.cols);
     cpu.pool.run(panels.div_ceil(PANELS_OF_A_TASK), |task| {
         let first = task * PANELS_OF_A_TASK;

@@ -68,20 +68,40 @@ impl RawTile {
     /// `row < rows`, `col < cols`, and the tile's pointers are valid for its shape.
     #[inline(always)]
     pub(super) unsafe fn write(&self, row: usize, col: usize, sum: f32) {
-        let mut value = sum * self.scale;
+        let value = sum * self.scale;
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let value = if self.add.is_null() { value } else { value + self.added(row, col) };
+            self.finish(row, col, value);
+        }
+    }
+
+    /// What is added to the product of one element.
+    ///
+    /// # Safety
+    /// As [`RawTile::write`]; something is added.
+    #[inline(always)]
+    pub(super) unsafe fn added(&self, row: usize, col: usize) -> f32 {
         // SAFETY: the caller gives a valid tile and a position inside it.
         unsafe {
-            if !self.add.is_null() {
-                let from = self.add.add(row * self.add_stride);
-                value += if self.add_bf16 {
-                    (*from.cast::<bf16>().add(col)).to_f32()
-                } else {
-                    *from.cast::<f32>().add(col)
-                };
+            let from = self.add.add(row * self.add_stride);
+            if self.add_bf16 {
+                (*from.cast::<bf16>().add(col)).to_f32()
+            } else {
+                *from.cast::<f32>().add(col)
             }
-            if !self.bias.is_null() {
-                value += *self.bias.add(col);
-            }
+        }
+    }
+
+    /// Writes one element that has all but the bias.
+    ///
+    /// # Safety
+    /// As [`RawTile::write`].
+    #[inline(always)]
+    pub(super) unsafe fn finish(&self, row: usize, col: usize, value: f32) {
+        // SAFETY: the caller gives a valid tile and a position inside it.
+        unsafe {
+            let value = if self.bias.is_null() { value } else { value + *self.bias.add(col) };
             let to = self.out.add(row * self.out_stride);
             if self.out_bf16 {
                 *to.cast::<bf16>().add(col) = <bf16 as Element>::from_f32(value);

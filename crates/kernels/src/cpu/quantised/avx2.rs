@@ -15,7 +15,7 @@ const HALF: usize = 8;
 
 /// Sixteen lanes, the first eight in the first register.
 #[derive(Clone, Copy)]
-pub(super) struct Ymm([__m256i; 2]);
+pub(in crate::cpu) struct Ymm([__m256i; 2]);
 
 /// Methods of [`Lanes`] that are one expression of intrinsics for either register.
 macro_rules! lanes {
@@ -93,6 +93,17 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Ymm; 4] {
+        // SAFETY: the caller gives sixteen rows of 16 bytes.
+        unsafe {
+            let low = four_words_of_eight_rows(start, row_bytes);
+            let high = four_words_of_eight_rows(start.add(HALF * row_bytes), row_bytes);
+            let join = |word: usize| Ymm([low[word], high[word]]);
+            [join(0), join(1), join(2), join(3)]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn splat(number: u32) -> Self {
         // SAFETY: by the caller.
         Self(unsafe { [all(number); 2] })
@@ -139,17 +150,6 @@ unsafe fn float(lanes: __m256i) -> __m256 {
 impl Level for Avx2 {
     type Lanes = Ymm;
 
-    #[inline(always)]
-    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Ymm; 4] {
-        // SAFETY: the caller gives sixteen rows of 16 bytes.
-        unsafe {
-            let low = four_words_of_eight_rows(start, row_bytes);
-            let high = four_words_of_eight_rows(start.add(HALF * row_bytes), row_bytes);
-            let join = |word: usize| Ymm([low[word], high[word]]);
-            [join(0), join(1), join(2), join(3)]
-        }
-    }
-
     fn unpack<F: Format>() -> Unpack {
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn compiled<F: Format>(weights: Source, out: &mut [WeightBlock]) {
@@ -195,7 +195,7 @@ impl Level for Avx2 {
 /// # Safety
 /// 16 bytes can be read at each `start + row * row_bytes`; the CPU has AVX2.
 #[inline(always)]
-pub(super) unsafe fn four_words_of_eight_rows(start: *const u8, row_bytes: usize) -> [__m256i; 4] {
+unsafe fn four_words_of_eight_rows(start: *const u8, row_bytes: usize) -> [__m256i; 4] {
     // SAFETY: by the caller.
     unsafe {
         let load = |row: usize| _mm_loadu_si128(start.add(row * row_bytes).cast());

@@ -5,7 +5,6 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::four_words_of_eight_rows;
 use super::kernel::{COLS, Format, Kind, Level, Multiply, Rows, Stream, Tile, Unpack, WeightBlock};
 use super::words::{Lanes, Source, Words};
 
@@ -13,7 +12,7 @@ pub(super) enum Avx512 {}
 
 /// Sixteen lanes.
 #[derive(Clone, Copy)]
-pub(super) struct Zmm(__m512i);
+pub(in crate::cpu) struct Zmm(__m512i);
 
 /// Methods of [`Lanes`] that are one expression of intrinsics.
 macro_rules! lanes {
@@ -55,6 +54,29 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Zmm; 4] {
+        // SAFETY: the caller gives sixteen rows of 16 bytes.
+        unsafe {
+            let load = |row: usize| _mm_loadu_si128(start.add(row * row_bytes).cast());
+            let rows = |first: usize| {
+                let rows = _mm512_castsi128_si512(load(first));
+                let rows = _mm512_inserti32x4::<1>(rows, load(first + 4));
+                let rows = _mm512_inserti32x4::<2>(rows, load(first + 8));
+                _mm512_inserti32x4::<3>(rows, load(first + 12))
+            };
+            let (a, b, c, d) = (rows(0), rows(1), rows(2), rows(3));
+            let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+            let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+            [
+                Zmm(_mm512_unpacklo_epi64(ab_low, cd_low)),
+                Zmm(_mm512_unpackhi_epi64(ab_low, cd_low)),
+                Zmm(_mm512_unpacklo_epi64(ab_high, cd_high)),
+                Zmm(_mm512_unpackhi_epi64(ab_high, cd_high)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn splat(number: u32) -> Self {
         // SAFETY: by the caller.
         Self(unsafe { all(number) })
@@ -70,6 +92,18 @@ impl Lanes for Zmm {
     fn store(self, out: &mut Words) {
         // SAFETY: 64 aligned bytes; lanes exist only where the CPU has the instruction.
         unsafe { _mm512_store_si512(out.0.as_mut_ptr().cast(), self.0) }
+    }
+}
+
+impl Zmm {
+    /// Adds the products of two bf16 of each lane.
+    #[inline(always)]
+    pub(in crate::cpu) fn add_bf16_products(self, a: Self, b: Self) -> Self {
+        // SAFETY: same size, any bit pattern is a value; called only with AVX-512 BF16.
+        unsafe {
+            let [a, b] = [a.0, b.0].map(|pairs| std::mem::transmute::<__m512i, __m512bh>(pairs));
+            Self(bits(_mm512_dpbf16_ps(float(self), a, b)))
+        }
     }
 }
 
@@ -93,19 +127,6 @@ unsafe fn float(lanes: Zmm) -> __m512 {
 
 impl Level for Avx512 {
     type Lanes = Zmm;
-
-    #[inline(always)]
-    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Zmm; 4] {
-        // SAFETY: the caller gives sixteen rows of 16 bytes.
-        unsafe {
-            let low = four_words_of_eight_rows(start, row_bytes);
-            let high = four_words_of_eight_rows(start.add(8 * row_bytes), row_bytes);
-            let join = |word: usize| {
-                Zmm(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(low[word]), high[word]))
-            };
-            [join(0), join(1), join(2), join(3)]
-        }
-    }
 
     fn unpack<F: Format>() -> Unpack {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]

@@ -117,12 +117,6 @@ pub(super) type Stream = unsafe fn(Rows, Source, usize, *mut [f32; COLS]);
 pub(super) trait Level {
     type Lanes: Lanes;
 
-    /// Four words of each of sixteen rows.
-    ///
-    /// # Safety
-    /// 16 bytes can be read at each `start + row * row_bytes`; the CPU has the instructions.
-    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Self::Lanes; 4];
-
     /// The unpacker of a format, compiled for this level.
     fn unpack<F: Format>() -> Unpack;
     /// Micro-kernels for one row of activations, two rows, and so on.

@@ -28,9 +28,9 @@
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(in crate::cpu) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(in crate::cpu) mod avx512;
 mod formats;
 mod kernel;
 mod multiply;
@@ -39,7 +39,7 @@ mod portable;
 mod tasks;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(in crate::cpu) mod words;
 
 use crate::Cpu;
 use crate::cpu::chunks::{for_each, read, write};

@@ -214,6 +214,7 @@ pub(super) unsafe fn stream<L: Level, F: Format, const R: usize>(
         }
         let mut sink = Stream::<L::Lanes, F, R> { rows, sums, format: std::marker::PhantomData };
         for block in 0..blocks / F::BLOCKS {
+            weights.prefetch(block * F::BYTES, F::BYTES);
             F::unpack(&Columns::<L>::new(weights, block, F::BYTES), &mut sink);
             sink.rows.start = sink.rows.start.add(F::BLOCKS);
         }
@@ -250,6 +251,7 @@ impl<V: Lanes> Sink<V> for Store<'_> {
 #[inline(always)]
 pub(super) unsafe fn unpack<L: Level, F: Format>(weights: Source, out: &mut [WeightBlock]) {
     for (block, out) in out.chunks_exact_mut(F::BLOCKS).enumerate() {
+        weights.prefetch(block * F::BYTES, F::BYTES);
         // SAFETY: by the caller.
         let columns = unsafe { Columns::<L>::new(weights, block, F::BYTES) };
         F::unpack(&columns, &mut Store(out));

@@ -1,38 +1,37 @@
 //! Weights of plain numbers: F32, F16 and BF16, multiplied by the dense product.
 //!
-//! BF16 weights meet activations rounded to bf16 ([`Precision::Bf16`]); F32 and F16 weights are
-//! multiplied as f32. Numbers are used where they lie when they can be; F16, and rows that are not
-//! aligned in their file, are copied as f32 or bf16, some rows at a time. So are quantised ones,
-//! for [`super::matmul_exact`].
+//! BF16 weights meet activations rounded to bf16 (`Precision::Bf16`); F32 and F16 weights are
+//! multiplied as f32. A few rows of activations meet the weights where they lie
+//! ([`stream`]). For more, numbers are used where they lie when they can be; F16, and rows that are
+//! not aligned in their file, are copied as f32 or bf16, some rows at a time. So are quantised
+//! ones, for [`super::matmul_exact`].
 
 use super::Product;
 use crate::cpu::chunks::{for_each, read, write};
-use crate::cpu::gemm::{Elements, ElementsMut, Epilogue, Matrix, MatrixMut, Right, gemm};
-use crate::element::{Pod, Precision};
+use crate::cpu::gemm::{Elements, ElementsMut, Epilogue, Matrix, MatrixMut, Right, gemm, stream};
+use crate::element::Pod;
 use crate::quant::{BlockFormat, QuantMatrix, f16_to_f32};
 use crate::{Buffer, Cpu, bf16};
 
 /// Weight rows that are packed, or copied, at a time: at K 4096 they stay in the shared cache.
 const ROWS: usize = 512;
-/// Up to so many rows of activations the dense product does not pack the weights beforehand.
-const FEW: usize = 6;
 
 /// See [`super::matmul`] and, where the product's weights are quantised, [`super::matmul_exact`].
 pub(super) fn multiply(cpu: &Cpu, x: &Matrix<'_>, product: &mut Product<'_>) {
     let weight = product.weight;
     let (n, k) = (weight.rows(), weight.cols());
-    let precision = match weight.format() {
-        BlockFormat::Bf16 => Precision::Bf16,
-        _ => Precision::F32,
-    };
-    let step = if x.rows <= FEW && in_place(weight).is_some() { n } else { ROWS };
-    for first in (0..n).step_by(step.max(1)) {
-        let rows = weight.slice_rows(first..n.min(first + step));
+    let (out, epilogue) = (&mut product.out, &product.epilogue);
+    if x.rows <= stream::ROWS && stream::gemm(cpu, x, weight, out, epilogue) {
+        return;
+    }
+    let precision = stream::precision(weight.format());
+    for first in (0..n).step_by(ROWS) {
+        let rows = weight.slice_rows(first..n.min(first + ROWS));
         let (len, mut copies) = (rows.rows() * k, Copies { f32: None, bf16: None });
         let elements = in_place(&rows).unwrap_or_else(|| copies.fill(cpu, &rows, len));
         let right = Right::Matrix(Matrix::new(elements, rows.rows(), k).t());
-        let mut out = columns_of(&mut product.out, first, rows.rows());
-        let epilogue = epilogue_of(&product.epilogue, first, rows.rows());
+        let mut out = columns_of(out, first, rows.rows());
+        let epilogue = epilogue_of(epilogue, first, rows.rows());
         gemm(cpu, precision, x, &right, &mut out, &epilogue);
     }
 }

@@ -65,6 +65,19 @@ impl Lanes for Words {
         self.each(|lane| f16_to_f32(lane as u16).to_bits())
     }
     #[inline(always)]
+    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Words; 4] {
+        let mut out = [Words([0; LANES]); 4];
+        for row in 0..LANES {
+            // SAFETY: the caller gives sixteen rows of 16 bytes.
+            let bytes = unsafe { start.add(row * row_bytes).cast::<[[u8; 4]; 4]>().read() };
+            for (out, bytes) in out.iter_mut().zip(bytes) {
+                out.0[row] = u32::from_le_bytes(bytes);
+            }
+        }
+        out
+    }
+
+    #[inline(always)]
     unsafe fn splat(number: u32) -> Self {
         Words([number; LANES])
     }
@@ -109,19 +122,6 @@ impl Lanes for Words {
 
 impl Level for Portable {
     type Lanes = Words;
-
-    #[inline(always)]
-    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Words; 4] {
-        let mut out = [Words([0; LANES]); 4];
-        for row in 0..LANES {
-            // SAFETY: the caller gives sixteen rows of 16 bytes.
-            let bytes = unsafe { start.add(row * row_bytes).cast::<[[u8; 4]; 4]>().read() };
-            for (out, bytes) in out.iter_mut().zip(bytes) {
-                out.0[row] = u32::from_le_bytes(bytes);
-            }
-        }
-        out
-    }
 
     fn unpack<F: Format>() -> Unpack {
         unpack::<Self, F>

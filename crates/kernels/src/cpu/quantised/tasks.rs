@@ -1,4 +1,4 @@
-//! The work of a product, cut into tasks of 32 columns.
+//! The work of products, cut into tasks of some columns, which are weight rows.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use super::activations::Activations;
 use super::formats::{self, Kernel};
 use super::kernel::{BLOCK, COLS, STRIPS, TILE_BLOCKS, Tile, UNITS, WeightBlock};
 use super::portable::Portable;
-use super::words::{LANES, Source, Words, prefetch};
+use super::words::{LANES, Source, Words, rows_of_a_lane, strips_of_a_task};
 use crate::cpu::gemm::{Elements, ElementsMut, Epilogue, Matrix};
 use crate::par::SharedMut;
 use crate::quant::{BlockFormat, QuantMatrix};
@@ -16,6 +16,10 @@ use crate::{Cpu, Element, Simd, bf16};
 
 /// Rows of activations that share an unpacked tile.
 const TASK_ROWS: usize = 512;
+
+/// Most tiles of a task: they share what the caches hold of the activations over a tile's depth,
+/// and their sums stay there, too.
+const TASK_TILES: usize = 4;
 
 /// The fastest kernel of a level for a format; none for plain numbers.
 fn kernel(simd: Simd, format: BlockFormat) -> Option<Kernel> {
@@ -44,6 +48,8 @@ struct Job<'a> {
     out: Out<'a>,
     out_stride: usize,
     epilogue: &'a Epilogue<'a>,
+    /// Columns of a task, [`COLS`] or some strips of sixteen.
+    cols: usize,
     /// Number of the first task, and of the first one of the next product.
     tasks: Range<usize>,
 }
@@ -57,10 +63,10 @@ struct Sums([f32; COLS]);
 struct Scratch {
     tile: Tile,
     sums: Vec<Sums>,
+    /// A row of finished sums.
+    finished: Vec<f32>,
     /// Rows of a last strip with less than sixteen.
     bytes: Vec<u8>,
-    /// Address of the tile that was fetched while the last one was unpacked.
-    fetched: usize,
 }
 
 const ZERO: WeightBlock = {
@@ -72,67 +78,83 @@ thread_local! {
     static SCRATCH: RefCell<Box<Scratch>> = RefCell::new(Box::new(Scratch {
         tile: Tile { strips: [[ZERO; TILE_BLOCKS]; STRIPS] },
         sums: Vec::new(),
+        finished: Vec::new(),
         bytes: Vec::new(),
-        fetched: 0,
     }));
 }
 
 /// Runs all products; their shapes were checked.
 pub(super) fn run(cpu: &Cpu, x: &Matrix<'_>, products: &mut [Product<'_>]) {
     let row_blocks = x.rows.div_ceil(TASK_ROWS);
+    let strips = products.iter().map(|product| product.weight.rows().div_ceil(LANES)).sum();
     let mut jobs = Vec::with_capacity(products.len());
     let mut count = 0;
     for product in products.iter_mut() {
         let weight = product.weight;
         let Some(kernel) = kernel(cpu.simd, weight.format()) else { continue };
-        let tasks = count..count + row_blocks * weight.rows().div_ceil(COLS);
+        let cols = if x.rows <= kernel.stream.len() {
+            LANES * rows_of_a_lane(weight.row_bytes(), strips, cpu.pool.threads())
+        } else {
+            COLS * (strips_of_a_task(strips, cpu.pool.threads()) / STRIPS).clamp(1, TASK_TILES)
+        };
+        let tasks = count..count + row_blocks * weight.rows().div_ceil(cols);
         count = tasks.end;
         let out = match &mut product.out.elements {
             ElementsMut::F32(out) => Out::F32(SharedMut::new(out)),
             ElementsMut::Bf16(out) => Out::Bf16(SharedMut::new(out)),
         };
-        jobs.push(Job {
-            kernel,
-            weight,
-            bytes: weight.bytes(),
-            out,
-            out_stride: product.out.stride,
-            epilogue: &product.epilogue,
-            tasks,
-        });
+        let (out_stride, epilogue) = (product.out.stride, &product.epilogue);
+        let bytes = weight.bytes();
+        jobs.push(Job { kernel, weight, bytes, out, out_stride, epilogue, cols, tasks });
+    }
+    if jobs.is_empty() {
+        return;
     }
     let activations = Activations::new(cpu, x);
     cpu.pool.run(count, |task| {
         let Some(job) = jobs.iter().find(|job| job.tasks.contains(&task)) else { return };
         SCRATCH.with_borrow_mut(|scratch| {
-            let task = task - job.tasks.start;
-            let tiles = job.weight.rows().div_ceil(COLS);
-            let rows = task / tiles * TASK_ROWS..x.rows.min((task / tiles + 1) * TASK_ROWS);
-            job.run(&activations, rows, task % tiles, scratch);
+            let (task, of_a_row) = (task - job.tasks.start, job.weight.rows().div_ceil(job.cols));
+            let (first_row, first_col) = (task / of_a_row * TASK_ROWS, task % of_a_row * job.cols);
+            let rows = first_row..x.rows.min(first_row + TASK_ROWS);
+            let cols = first_col..job.weight.rows().min(first_col + job.cols);
+            job.run(&activations, rows, cols, scratch);
         });
     });
 }
 
 impl Job<'_> {
-    fn run(&self, x: &Activations, rows: Range<usize>, tile: usize, scratch: &mut Scratch) {
-        self.fetch(tile, scratch);
-        scratch.sums.clear();
-        scratch.sums.resize(rows.len(), Sums([0.0; COLS]));
+    fn run(&self, x: &Activations, rows: Range<usize>, cols: Range<usize>, scratch: &mut Scratch) {
+        let Scratch { tile, sums, finished, bytes } = scratch;
+        sums.clear();
         if rows.len() <= self.kernel.stream.len() {
-            self.stream(x, rows.start, tile, scratch);
+            sums.resize(rows.len(), Sums([0.0; COLS]));
+            finished.resize(rows.len() * cols.len(), 0.0);
+            self.stream(x, (rows.start, &cols), (sums, finished, bytes));
+            for (row, sums) in rows.zip(finished.chunks_exact(cols.len())) {
+                self.write_row(row, cols.start, sums);
+            }
         } else {
-            self.multiply(x, rows.clone(), tile, scratch);
-        }
-        let cols = tile * COLS..self.weight.rows().min((tile + 1) * COLS);
-        for (index, row) in rows.enumerate() {
-            let at = row * self.out_stride + cols.start;
-            let sums = &scratch.sums[index].0[..cols.len()];
-            // SAFETY: each task has its own rows and columns.
-            unsafe {
-                match &self.out {
-                    Out::F32(out) => self.write(out.slice(at, cols.len()), row, cols.start, sums),
-                    Out::Bf16(out) => self.write(out.slice(at, cols.len()), row, cols.start, sums),
+            let tiles = cols.len().div_ceil(COLS);
+            sums.resize(rows.len() * tiles, Sums([0.0; COLS]));
+            self.multiply(x, (&rows, &cols), (tile, sums, bytes));
+            for (first, sums) in cols.clone().step_by(COLS).zip(sums.chunks_exact(rows.len())) {
+                let len = COLS.min(cols.end - first);
+                for (row, sums) in rows.clone().zip(sums) {
+                    self.write_row(row, first, &sums.0[..len]);
                 }
+            }
+        }
+    }
+
+    /// Writes finished sums to a row, from a column on; both are this task's.
+    fn write_row(&self, row: usize, col: usize, sums: &[f32]) {
+        let (at, len) = (row * self.out_stride + col, sums.len());
+        // SAFETY: each task has its own rows and columns.
+        unsafe {
+            match &self.out {
+                Out::F32(out) => self.write(out.slice(at, len), row, col, sums),
+                Out::Bf16(out) => self.write(out.slice(at, len), row, col, sums),
             }
         }
     }
@@ -159,80 +181,85 @@ impl Job<'_> {
     }
 
     /// Many rows: the weights are unpacked into a tile, which all rows are multiplied by.
-    fn multiply(&self, x: &Activations, rows: Range<usize>, tile: usize, scratch: &mut Scratch) {
-        let blocks = self.weight.cols() / BLOCK;
+    fn multiply(
+        &self,
+        x: &Activations,
+        (rows, cols): (&Range<usize>, &Range<usize>),
+        (tile, sums, bytes): (&mut Tile, &mut [Sums], &mut Vec<u8>),
+    ) {
+        let (blocks, step) = (self.weight.cols() / BLOCK, self.kernel.multiply.len());
         for block in (0..blocks).step_by(TILE_BLOCKS) {
             let depth = TILE_BLOCKS.min(blocks - block);
-            for strip in 0..STRIPS {
-                let source = self.source(tile, strip, block..block + depth, &mut scratch.bytes);
-                // SAFETY: the source has so many blocks; the kernel is one of this CPU's.
-                unsafe { (self.kernel.unpack)(source, &mut scratch.tile.strips[strip][..depth]) };
-            }
-            let step = self.kernel.multiply.len();
-            for (index, sums) in scratch.sums.chunks_mut(step).enumerate() {
-                let x = x.rows(rows.start + index * step, block);
-                let (multiply, depth) =
-                    (self.kernel.multiply[sums.len() - 1], (depth, self.kernel.zero));
-                // SAFETY: ..
-                unsafe { multiply(x, &scratch.tile, depth, sums.as_mut_ptr().cast()) };
+            for (first, sums) in cols.clone().step_by(COLS).zip(sums.chunks_exact_mut(rows.len())) {
+                for (strip, place) in tile.strips.iter_mut().enumerate() {
+                    let first = first + strip * LANES;
+                    let source = self.source((first, 1), block..block + depth, bytes);
+                    // SAFETY: the source has so many blocks; the kernel is one of this CPU's.
+                    unsafe { (self.kernel.unpack)(source, &mut place[..depth]) };
+                }
+                for (index, sums) in sums.chunks_mut(step).enumerate() {
+                    let x = x.rows(rows.start + index * step, block);
+                    let multiply = self.kernel.multiply[sums.len() - 1];
+                    // SAFETY: as many rows as sums, the tile's blocks; a kernel of this CPU.
+                    unsafe {
+                        multiply(x, tile, (depth, self.kernel.zero), sums.as_mut_ptr().cast());
+                    }
+                }
             }
         }
     }
 
-    /// Few rows: the weights are multiplied as they are unpacked.
-    fn stream(&self, x: &Activations, first_row: usize, tile: usize, scratch: &mut Scratch) {
+    /// Few rows: the weights are multiplied as they are unpacked, sixteen weight rows that lie
+    /// `step` rows apart and then the sixteen after them.
+    fn stream(
+        &self,
+        x: &Activations,
+        (first_row, cols): (usize, &Range<usize>),
+        (sums, finished, bytes): (&mut [Sums], &mut [f32], &mut Vec<u8>),
+    ) {
         let blocks = self.weight.cols() / BLOCK;
-        for strip in 0..STRIPS {
-            let source = self.source(tile, strip, 0..blocks, &mut scratch.bytes);
-            let sums = scratch.sums.as_mut_ptr().cast::<[f32; COLS]>();
-            let kernel = self.kernel.stream[scratch.sums.len() - 1];
-            // SAFETY: ..
-            unsafe {
-                let sums = sums.cast::<Words>().add(strip).cast();
-                kernel(x.rows(first_row, 0), source, blocks, sums);
+        let (kernel, len) = (self.kernel.stream[sums.len() - 1], cols.len());
+        let mut first = 0;
+        while first < len {
+            let step = ((len - first) / LANES).max(1);
+            for col in first..first + step {
+                sums.fill(Sums([0.0; COLS]));
+                let source = self.source((cols.start + col, step), 0..blocks, bytes);
+                // SAFETY: as many rows as sums, sixteen weight rows; a kernel of this CPU.
+                unsafe { kernel(x.rows(first_row, 0), source, blocks, sums.as_mut_ptr().cast()) };
+                for (sums, finished) in sums.iter().zip(finished.chunks_exact_mut(len)) {
+                    let finished = finished[col..].iter_mut().step_by(step);
+                    for (finished, sum) in finished.zip(&sums.0[..LANES]) {
+                        *finished = *sum;
+                    }
+                }
             }
+            first += step * LANES;
         }
     }
 
-    /// A strip of a tile's columns, from the first of some blocks on. Less than sixteen columns
-    /// are copied beside zeros.
+    /// Sixteen columns that lie `step` apart, from the first of some blocks on. Less than sixteen,
+    /// which lie together, are copied beside zeros.
     fn source(
         &self,
-        tile: usize,
-        strip: usize,
+        (first, step): (usize, usize),
         blocks: Range<usize>,
         copy: &mut Vec<u8>,
     ) -> Source {
         let (format, row_bytes) = (self.weight.format(), self.weight.row_bytes());
         let bytes_of = |blocks: usize| blocks * BLOCK / format.block_len() * format.block_bytes();
         let (begin, len) = (bytes_of(blocks.start), bytes_of(blocks.len()));
-        let first = tile * COLS + strip * LANES;
-        let rows = self.weight.rows().saturating_sub(first).min(LANES);
-        let after = (first + COLS) * row_bytes + begin * LANES;
-        let ahead = self.bytes.as_ptr().wrapping_add(after);
+        let rows = self.weight.rows().saturating_sub(first).div_ceil(step).min(LANES);
         if rows == LANES {
             let start = self.bytes[first * row_bytes + begin..].as_ptr();
-            return Source { start, row_bytes, ahead };
+            return Source { start, row_bytes: step * row_bytes };
         }
         copy.clear();
         copy.resize(LANES * len, 0);
         for (row, to) in copy.chunks_exact_mut(len).take(rows).enumerate() {
-            let from = (first + row) * row_bytes + begin;
+            let from = (first + row * step) * row_bytes + begin;
             to.copy_from_slice(&self.bytes[from..from + len]);
         }
-        Source { start: copy.as_ptr(), row_bytes: len, ahead }
-    }
-
-    /// Fetches a tile's weight rows into L2, unless the tile before it has done so.
-    fn fetch(&self, tile: usize, scratch: &mut Scratch) {
-        let tile_bytes = COLS * self.weight.row_bytes();
-        let begin = tile * tile_bytes;
-        let bytes = &self.bytes[begin..self.bytes.len().min(begin + tile_bytes)];
-        if scratch.fetched != bytes.as_ptr() as usize {
-            for line in bytes.chunks(64) {
-                prefetch(line.as_ptr());
-            }
-        }
-        scratch.fetched = bytes.as_ptr() as usize + tile_bytes;
+        Source { start: copy.as_ptr(), row_bytes: len }
     }
 }

@@ -250,3 +250,51 @@ fn embedding_looks_rows_up_in_any_format() {
         }
     }
 }
+
+#[test]
+fn a_product_has_the_same_bits_however_its_columns_are_cut_into_tasks() {
+    let (n, cut, cpu) = (700, 35, Cpu::new(2).unwrap());
+    for &format in BlockFormat::ALL {
+        let k = 13_usize.next_multiple_of(format.block_len());
+        let weight = weights(format, n, k);
+        for rows in [1, 4, 5, 16, 17, 40] {
+            let x = activations(rows, k);
+            let all = product(&cpu, &x, rows, &weight);
+            for first in (0..n).step_by(cut) {
+                let part = product(&cpu, &x, rows, &weight.slice_rows(first..first + cut));
+                for (all, part) in all.chunks(n).zip(part.chunks(cut)) {
+                    assert_eq!(bits(&all[first..first + cut]), bits(part), "{format} {rows}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn few_rows_of_plain_weights_have_the_bits_of_many_at_any_depth_with_an_epilogue() {
+    let many = 20;
+    for format in [BlockFormat::F32, BlockFormat::F16, BlockFormat::Bf16] {
+        for (n, k) in [(1, 1), (17, 7), (300, 9), (33, 2050), (16, 4099)] {
+            let (weight, x) = (weights(format, n, k), activations(many, k));
+            let (bias, residual) = (activations(1, n), activations(many, n));
+            for level in Simd::available().filter(|&level| level != Simd::Portable) {
+                let cpu = Cpu::with_simd(1, level);
+                let run = |rows: usize| {
+                    let mut out = residual[..rows * n].to_vec();
+                    let residual = Some(Matrix::new(&residual[..rows * n], rows, n));
+                    let bias = Some(&bias[..]);
+                    let epilogue = Epilogue { scale: 0.3, bias, residual, ..Epilogue::default() };
+                    let (x, weight) = (Matrix::new(&x[..rows * k], rows, k), &weight);
+                    let out_matrix = MatrixMut::new(&mut out[..], rows, n);
+                    matmul(&cpu, &x, &mut [Product { weight, out: out_matrix, epilogue }]);
+                    out
+                };
+                let expected = run(many);
+                for rows in [1, 2, 3, 4, 5, 11, 16] {
+                    let what = format!("{format} {} {rows} rows of {k}", level.name());
+                    assert_eq!(bits(&run(rows)), bits(&expected[..rows * n]), "{what}");
+                }
+            }
+        }
+    }
+}

@@ -7,15 +7,15 @@
 use super::kernel::Level;
 
 /// Weight rows that are unpacked together; lanes of an AVX-512 register.
-pub(super) const LANES: usize = 16;
+pub(in crate::cpu) const LANES: usize = 16;
 
 /// Sixteen 32-bit lanes in memory: integers or the bits of f32.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Words(pub(super) [u32; LANES]);
+pub(in crate::cpu) struct Words(pub(in crate::cpu) [u32; LANES]);
 
 /// Sixteen 32-bit lanes in registers. Having some proves that the CPU has their instructions.
-pub(super) trait Lanes: Copy {
+pub(in crate::cpu) trait Lanes: Copy {
     /// Whether `add_products` takes 128 from wide quants.
     const CENTRES_WIDE: bool = false;
 
@@ -23,6 +23,11 @@ pub(super) trait Lanes: Copy {
     /// The CPU has the instructions.
     unsafe fn load(words: &Words) -> Self;
     fn store(self, out: &mut Words);
+    /// Four words of each of sixteen rows, a lane a row.
+    ///
+    /// # Safety
+    /// 16 bytes can be read at each `start + row * row_bytes`; the CPU has the instructions.
+    unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Self; 4];
 
     fn and(self, mask: u32) -> Self;
     fn xor(self, mask: u32) -> Self;
@@ -60,15 +65,46 @@ pub(super) trait Lanes: Copy {
     }
 }
 
-/// Sixteen weight rows, from some block on.
+/// Sixteen weight rows, from some byte on, by address.
 #[derive(Clone, Copy)]
-pub(super) struct Source {
-    pub(super) start: *const u8,
+pub(in crate::cpu) struct Source {
+    pub(in crate::cpu) start: *const u8,
     /// Bytes from one row to the next.
-    pub(super) row_bytes: usize,
-    /// Where the bytes lie, one after the other, that are fetched into L2 meanwhile: as many as are
-    /// read. Any address.
-    pub(super) ahead: *const u8,
+    pub(in crate::cpu) row_bytes: usize,
+}
+
+/// How far ahead of its use a row is fetched, in bytes.
+const AHEAD: usize = 256;
+/// Bytes of a cache line.
+pub(in crate::cpu) const LINE: usize = 64;
+
+/// Bytes that a lane reads one after the other: long enough for the hardware's own prefetching.
+const STRETCH: usize = 8 << 10;
+/// Least tasks for each thread of a large job, so that threads finish together.
+const TASKS: usize = 8;
+
+/// Most strips of a task in a job of some strips.
+pub(in crate::cpu) fn strips_of_a_task(strips: usize, threads: usize) -> usize {
+    (strips / (TASKS * threads)).max(1)
+}
+
+/// How many weight rows a lane reads one after the other, in a job of some strips of sixteen rows.
+/// Lanes that read neighbouring rows would read many short stretches, which memory answers late.
+pub(in crate::cpu) fn rows_of_a_lane(row_bytes: usize, strips: usize, threads: usize) -> usize {
+    STRETCH.div_ceil(row_bytes.max(1)).min(strips_of_a_task(strips, threads))
+}
+
+impl Source {
+    /// Asks for what will be read of every row after `bytes` from byte `from` on are read.
+    #[inline(always)]
+    pub(in crate::cpu) fn prefetch(&self, from: usize, bytes: usize) {
+        let ahead = from + AHEAD;
+        for line in ahead.div_ceil(LINE)..(ahead + bytes).div_ceil(LINE) {
+            for row in 0..LANES {
+                prefetch(self.start.wrapping_add(row * self.row_bytes + line * LINE));
+            }
+        }
+    }
 }
 
 /// The same block of sixteen weight rows.
@@ -87,9 +123,7 @@ impl<L: Level> Columns<L> {
     /// has the instructions of `L`.
     #[inline(always)]
     pub(super) unsafe fn new(source: Source, block: usize, block_bytes: usize) -> Self {
-        let start = source.start.wrapping_add(block * block_bytes);
-        let ahead = source.ahead.wrapping_add(block * block_bytes * LANES);
-        let source = Source { start, ahead, ..source };
+        let source = Source { start: source.start.wrapping_add(block * block_bytes), ..source };
         Self { source, block_bytes, level: std::marker::PhantomData }
     }
 
@@ -97,11 +131,8 @@ impl<L: Level> Columns<L> {
     #[inline(always)]
     pub(super) fn four_words(&self, offset: usize) -> [L::Lanes; 4] {
         assert!(offset + 16 <= self.block_bytes, "words of a block");
-        for line in 0..4 {
-            prefetch(self.source.ahead.wrapping_add(LANES * offset + 64 * line));
-        }
         // SAFETY: inside the block of every row, by `new` and the assertion.
-        unsafe { L::four_words(self.source.start.add(offset), self.source.row_bytes) }
+        unsafe { L::Lanes::four_words(self.source.start.add(offset), self.source.row_bytes) }
     }
 
     /// The eight words from byte `offset` of the block on.
@@ -119,14 +150,14 @@ impl<L: Level> Columns<L> {
     }
 }
 
-/// Asks for a cache line to be brought to L2; the address may be any.
+/// Asks for a cache line to be brought to L1; the address may be any.
 #[inline(always)]
-pub(super) fn prefetch(address: *const u8) {
+fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch may be given any address.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(address.cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
