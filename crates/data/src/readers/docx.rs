@@ -57,7 +57,7 @@ fn text(markup: &str) -> std::result::Result<String, Reason> {
     let mut lines: Vec<String> = Vec::new();
     // Text boxes are paragraphs within paragraphs.
     let mut open: Vec<String> = Vec::new();
-    let (mut in_text, mut fallback) = (false, 0_usize);
+    let (mut in_text, mut in_tab_stops, mut fallback) = (false, false, 0_usize);
     each(markup, |event| match event {
         // What is for programs that do not know the newer form beside it.
         Event::Start(tag) if tag.name == "fallback" => fallback += 1,
@@ -65,16 +65,19 @@ fn text(markup: &str) -> std::result::Result<String, Reason> {
         _ if fallback > 0 => {}
         Event::Start(tag) => {
             in_text = tag.name == "t";
+            in_tab_stops |= tag.name == "tabs";
             let last = open.last_mut();
             match (tag.name.as_str(), last) {
                 ("p", _) => open.push(String::new()),
-                ("tab", Some(line)) => line.push('\t'),
+                ("tab", Some(line)) if !in_tab_stops => line.push('\t'),
                 ("br" | "cr", Some(line)) => line.push('\n'),
                 ("nobreakhyphen", Some(line)) => line.push('-'),
                 _ => {}
             }
         }
         Event::End("p") => lines.extend(open.pop().filter(|line| !line.trim().is_empty())),
+        // Places of tabs, named as the tabs are.
+        Event::End("tabs") => in_tab_stops = false,
         Event::End(_) => in_text = false,
         Event::Text(text) => {
             if let Some(line) = open.last_mut()
@@ -85,4 +88,16 @@ fn text(markup: &str) -> std::result::Result<String, Reason> {
         }
     })?;
     Ok(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tab_stops_are_no_tabs() {
+        let markup = "<w:p><w:pPr><w:tabs><w:tab w:pos='720'/></w:tabs></w:pPr>\
+                      <w:r><w:t>a</w:t><w:tab/><w:t>b</w:t></w:r></w:p>";
+        assert_eq!(text(markup).ok().as_deref(), Some("a\tb"));
+    }
 }
