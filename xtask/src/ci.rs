@@ -33,17 +33,15 @@ const fn check(name: &'static str, command: &'static [&'static str]) -> Step {
     Step { name, command, environment: &[], kind: Kind::Check }
 }
 
-/// Runs the operations and the families' golden values once more, at a lower level. The kernels'
-/// own tests run every level that the machine has as it is.
+/// Runs the operations and the golden values once more, at a lower level. The kernels' own tests
+/// run every level that the machine has as it is. Of the whole workspace, because for some packages
+/// alone libraries have other features and are built again.
 const fn suite_at(name: &'static str, level: &'static [(&'static str, &'static str)]) -> Step {
     const COMMAND: &[&str] = &[
         "cargo",
         "test",
         "--locked",
-        "--package",
-        "danlu-tensor",
-        "--package",
-        "danlu-models",
+        "--workspace",
         "--test",
         "op_cases",
         "--test",
