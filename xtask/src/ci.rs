@@ -33,25 +33,34 @@ const fn check(name: &'static str, command: &'static [&'static str]) -> Step {
     Step { name, command, environment: &[], kind: Kind::Check }
 }
 
-/// Runs the operations and the golden values once more, at a lower level. The kernels' own tests
-/// run every level that the machine has as it is. Of the whole workspace, because for some packages
-/// alone libraries have other features and are built again.
+/// Tests that run once more at a lower level, by the names of their binaries: the kernels', the
+/// operations', and the golden values of the families.
+const LEVELLED: &[&str] = &[
+    "cargo",
+    "test",
+    "--locked",
+    "--workspace",
+    "--lib",
+    "--test",
+    "quant",
+    "--test",
+    "autograd",
+    "--test",
+    "errors",
+    "--test",
+    "op_cases",
+    "--test",
+    "loss",
+    "--test",
+    "golden",
+    "--test",
+    "conformance",
+];
+
+/// Runs them at a lower level. Of the whole workspace, because for some packages alone libraries
+/// have other features and are built again.
 const fn suite_at(name: &'static str, level: &'static [(&'static str, &'static str)]) -> Step {
-    const COMMAND: &[&str] = &[
-        "cargo",
-        "test",
-        "--locked",
-        "--workspace",
-        "--test",
-        "op_cases",
-        "--test",
-        "loss",
-        "--test",
-        "golden",
-        "--test",
-        "conformance",
-    ];
-    Step { name, command: COMMAND, environment: level, kind: Kind::Tests }
+    Step { name, command: LEVELLED, environment: level, kind: Kind::Tests }
 }
 
 const STEPS: &[Step] = &[

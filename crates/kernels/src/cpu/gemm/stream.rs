@@ -158,14 +158,17 @@ impl Job<'_> {
 }
 
 /// How numbers lie in words, and how they are multiplied.
-trait Numbers<V> {
+trait Numbers<V: Lanes> {
     /// Bytes of a number.
     const BYTES: usize;
     /// Units that a word becomes.
     const UNITS: usize;
     /// Unit `index` of each word.
     fn unit(words: V, index: usize) -> V;
-    fn multiply_add(sum: V, unit: V, x: V) -> V;
+    #[inline(always)]
+    fn multiply_add(sum: V, unit: V, x: V) -> V {
+        unit.multiply_add(x, sum)
+    }
 }
 
 /// A unit for each f32.
@@ -185,10 +188,6 @@ impl<V: Lanes> Numbers<V> for F32 {
     fn unit(words: V, _: usize) -> V {
         words
     }
-    #[inline(always)]
-    fn multiply_add(sum: V, unit: V, x: V) -> V {
-        unit.multiply_add(x, sum)
-    }
 }
 
 impl<V: Lanes> Numbers<V> for F16 {
@@ -199,10 +198,6 @@ impl<V: Lanes> Numbers<V> for F16 {
     fn unit(words: V, index: usize) -> V {
         words.shift_right(16 * index).f16_to_f32()
     }
-    #[inline(always)]
-    fn multiply_add(sum: V, unit: V, x: V) -> V {
-        unit.multiply_add(x, sum)
-    }
 }
 
 impl<V: Lanes> Numbers<V> for Bf16 {
@@ -212,10 +207,6 @@ impl<V: Lanes> Numbers<V> for Bf16 {
     #[inline(always)]
     fn unit(words: V, index: usize) -> V {
         if index == 0 { words.shift_left(16) } else { words.and(0xffff_0000) }
-    }
-    #[inline(always)]
-    fn multiply_add(sum: V, unit: V, x: V) -> V {
-        unit.multiply_add(x, sum)
     }
 }
 
