@@ -43,6 +43,7 @@ impl Lanes for Ymm {
         fn xor(self, mask: u32) = |half| _mm256_xor_si256(self.0[half], all(mask));
         fn or(self, other: Self) = |half| _mm256_or_si256(self.0[half], other.0[half]);
         fn plus(self, number: u32) = |half| _mm256_add_epi32(self.0[half], all(number));
+        fn add(self, other: Self) = |half| _mm256_add_epi32(self.0[half], other.0[half]);
         fn times(self, number: u32) = |half| _mm256_mullo_epi32(self.0[half], all(number));
         fn shift_left(self, bits: usize) = |half| {
             _mm256_sllv_epi32(self.0[half], all(bits as u32))

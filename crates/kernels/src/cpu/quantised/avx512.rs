@@ -30,6 +30,7 @@ impl Lanes for Zmm {
         fn and(self, mask: u32) = _mm512_and_si512(self.0, all(mask));
         fn xor(self, mask: u32) = _mm512_xor_si512(self.0, all(mask));
         fn or(self, other: Self) = _mm512_or_si512(self.0, other.0);
+        fn add(self, other: Self) = _mm512_add_epi32(self.0, other.0);
         fn plus(self, number: u32) = _mm512_add_epi32(self.0, all(number));
         fn times(self, number: u32) = _mm512_mullo_epi32(self.0, all(number));
         fn shift_left(self, bits: usize) = _mm512_sllv_epi32(self.0, all(bits as u32));
@@ -54,6 +55,20 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
+    fn add_where(self, bits: Self, four: usize, number: u8) -> Self {
+        // Byte `four / 2` of its lane in all four bytes, and a bit of it in each.
+        let byte = |lane: i32| (4 * lane + four as i32 / 2) * 0x0101_0101;
+        let mask = 0x0804_0201_u32 << (4 * (four % 2));
+        // SAFETY: lanes exist only where the CPU has these instructions.
+        unsafe {
+            let from = _mm512_set4_epi32(byte(3), byte(2), byte(1), byte(0));
+            let bytes = _mm512_shuffle_epi8(bits.0, from);
+            let set = _mm512_test_epi8_mask(bytes, all(mask));
+            Self(_mm512_mask_add_epi8(self.0, set, self.0, _mm512_set1_epi8(number as i8)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Zmm; 4] {
         // SAFETY: the caller gives sixteen rows of 16 bytes.
         unsafe {
@@ -64,15 +79,37 @@ impl Lanes for Zmm {
                 let rows = _mm512_inserti32x4::<2>(rows, load(first + 8));
                 _mm512_inserti32x4::<3>(rows, load(first + 12))
             };
-            let (a, b, c, d) = (rows(0), rows(1), rows(2), rows(3));
-            let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-            let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-            [
-                Zmm(_mm512_unpacklo_epi64(ab_low, cd_low)),
-                Zmm(_mm512_unpackhi_epi64(ab_low, cd_low)),
-                Zmm(_mm512_unpacklo_epi64(ab_high, cd_high)),
-                Zmm(_mm512_unpackhi_epi64(ab_high, cd_high)),
-            ]
+            let [a, b, c, d] = transpose(rows(0), rows(1), rows(2), rows(3));
+            [Zmm(a), Zmm(b), Zmm(c), Zmm(d)]
+        }
+    }
+
+    /// Loads every row once: where loads are the limit, that pays for more shuffles.
+    #[inline(always)]
+    unsafe fn sixteen_words(start: *const u8, row_bytes: usize) -> [Zmm; 16] {
+        // SAFETY: the caller gives sixteen rows of 64 bytes.
+        unsafe {
+            let four = |row: usize| start.wrapping_add(row * row_bytes);
+            let rows = [
+                words_of_four_rows(four(0), row_bytes),
+                words_of_four_rows(four(4), row_bytes),
+                words_of_four_rows(four(8), row_bytes),
+                words_of_four_rows(four(12), row_bytes),
+            ];
+            let mut words = [Zmm(rows[0][0]); 16];
+            for word in 0..4 {
+                let (a, b, c, d) = (rows[0][word], rows[1][word], rows[2][word], rows[3][word]);
+                // Even and odd lanes of two, then of all four.
+                let (ab_even, ab_odd) =
+                    (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
+                let (cd_even, cd_odd) =
+                    (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xdd>(c, d));
+                words[word] = Zmm(_mm512_shuffle_i32x4::<0x88>(ab_even, cd_even));
+                words[4 + word] = Zmm(_mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd));
+                words[8 + word] = Zmm(_mm512_shuffle_i32x4::<0xdd>(ab_even, cd_even));
+                words[12 + word] = Zmm(_mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd));
+            }
+            words
         }
     }
 
@@ -92,6 +129,32 @@ impl Lanes for Zmm {
     fn store(self, out: &mut Words) {
         // SAFETY: 64 aligned bytes; lanes exist only where the CPU has the instruction.
         unsafe { _mm512_store_si512(out.0.as_mut_ptr().cast(), self.0) }
+    }
+}
+
+/// Of each lane of 128 bits of four vectors, number `i` of the results has the four words `i`.
+#[inline(always)]
+unsafe fn transpose(a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> [__m512i; 4] {
+    // SAFETY: called only where the CPU has AVX-512.
+    unsafe {
+        let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        [
+            _mm512_unpacklo_epi64(ab_low, cd_low),
+            _mm512_unpackhi_epi64(ab_low, cd_low),
+            _mm512_unpacklo_epi64(ab_high, cd_high),
+            _mm512_unpackhi_epi64(ab_high, cd_high),
+        ]
+    }
+}
+
+/// Four rows of 64 bytes: lane `b` of 128 bits of number `i` has word `4 * b + i` of each.
+#[inline(always)]
+unsafe fn words_of_four_rows(start: *const u8, row_bytes: usize) -> [__m512i; 4] {
+    // SAFETY: by the caller.
+    unsafe {
+        let load = |row: usize| _mm512_loadu_si512(start.add(row * row_bytes).cast());
+        transpose(load(0), load(1), load(2), load(3))
     }
 }
 

@@ -83,7 +83,12 @@ unsafe fn add_block<V: Lanes, K: Kind, const R: usize, const S: usize>(
             // SAFETY: passed on to the caller.
             *dots = [unsafe { V::splat(start as u32) }; S];
         }
+        // Of one row and strip, every other product goes to sums of its own: added one by one they
+        // would wait for each other. Integers add to the same.
+        // SAFETY: passed on to the caller.
+        let mut others = [[unsafe { V::splat(0) }; S]; R];
         for unit in part * UNITS / K::SCALES..(part + 1) * UNITS / K::SCALES {
+            let dots = if R * S == 1 && unit % 2 == 1 { &mut others } else { &mut dots };
             for strip in 0..S {
                 let quants = weights.quants(strip, unit);
                 for (dots, x) in dots.iter_mut().zip(x) {
@@ -92,6 +97,9 @@ unsafe fn add_block<V: Lanes, K: Kind, const R: usize, const S: usize>(
                     dots[strip] = dots[strip].add_products(quants, four, K::WIDE);
                 }
             }
+        }
+        if R * S == 1 {
+            dots[0][0] = dots[0][0].add(others[0][0]);
         }
         for strip in 0..S {
             let scale = weights.scale(strip, part);

@@ -43,6 +43,10 @@ impl Lanes for Words {
         self.each(|lane| lane.wrapping_add(number))
     }
     #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.each_with(other, u32::wrapping_add)
+    }
+    #[inline(always)]
     fn times(self, number: u32) -> Self {
         self.each(|lane| lane.wrapping_mul(number))
     }

@@ -28,16 +28,40 @@ pub(in crate::cpu) trait Lanes: Copy {
     /// # Safety
     /// 16 bytes can be read at each `start + row * row_bytes`; the CPU has the instructions.
     unsafe fn four_words(start: *const u8, row_bytes: usize) -> [Self; 4];
+    /// Sixteen words of each of sixteen rows, a lane a row.
+    ///
+    /// # Safety
+    /// 64 bytes can be read at each `start + row * row_bytes`; the CPU has the instructions.
+    #[inline(always)]
+    unsafe fn sixteen_words(start: *const u8, row_bytes: usize) -> [Self; 16] {
+        // SAFETY: by the caller.
+        unsafe {
+            let [a, b, c, d] = Self::four_words(start, row_bytes);
+            let [e, f, g, h] = Self::four_words(start.add(16), row_bytes);
+            let [i, j, k, l] = Self::four_words(start.add(32), row_bytes);
+            let [m, n, o, p] = Self::four_words(start.add(48), row_bytes);
+            [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+        }
+    }
 
     fn and(self, mask: u32) -> Self;
     fn xor(self, mask: u32) -> Self;
     fn or(self, other: Self) -> Self;
     /// Wraps around.
     fn plus(self, number: u32) -> Self;
+    /// Sums of integers; wrap around.
+    fn add(self, other: Self) -> Self;
     /// Wraps around.
     fn times(self, number: u32) -> Self;
     fn shift_left(self, bits: usize) -> Self;
     fn shift_right(self, bits: usize) -> Self;
+    /// Adds `number` to byte `i` of each lane where bit `4 * four + i` of `bits` is set.
+    #[inline(always)]
+    fn add_where(self, bits: Self, four: usize, number: u8) -> Self {
+        // The product has bit i of the four at bit 8 i, among others.
+        let spread = bits.shift_right(4 * four).and(15).times(1 | 1 << 7 | 1 << 14 | 1 << 21);
+        self.add(spread.and(0x0101_0101).times(u32::from(number)))
+    }
     /// Each byte, which must be below 16, replaced by that entry of the table.
     fn look_up(self, table: &[u8; 16]) -> Self;
     /// The f32 of the f16 in the low half of each lane.
@@ -140,6 +164,17 @@ impl<L: Level> Columns<L> {
     pub(super) fn eight_words(&self, offset: usize) -> [L::Lanes; 8] {
         let ([a, b, c, d], [e, f, g, h]) = (self.four_words(offset), self.four_words(offset + 16));
         [a, b, c, d, e, f, g, h]
+    }
+
+    /// The sixteen words from byte `offset` of the block on, as two halves.
+    #[inline(always)]
+    pub(super) fn sixteen_words(&self, offset: usize) -> [[L::Lanes; 8]; 2] {
+        assert!(offset + 64 <= self.block_bytes, "words of a block");
+        // SAFETY: inside the block of every row, by `new` and the assertion.
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = unsafe {
+            L::Lanes::sixteen_words(self.source.start.add(offset), self.source.row_bytes)
+        };
+        [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]]
     }
 
     /// The word at byte `offset` of the block: one of four that are inside the block.

@@ -2,7 +2,7 @@
 
 use super::super::kernel::{Format, Level, OneMinimum, OneScale, Sink};
 use super::super::words::{Columns, Lanes};
-use super::{join, low_bits, nibbles};
+use super::nibbles;
 
 pub(super) struct Q5_0;
 pub(super) struct Q5_1;
@@ -15,9 +15,9 @@ impl Format for Q5_0 {
 
     #[inline(always)]
     fn unpack<L: Level>(columns: &Columns<L>, out: &mut impl Sink<L::Lanes>) {
-        let scale = columns.word(0).f16_to_f32();
-        let quants = five_bits(columns.four_words(6), columns.word(2));
-        out.block(0, quants, [scale; 2], None);
+        let [first, second, _, _] = columns.four_words(0);
+        let (scale, high) = (first.f16_to_f32(), first.shift_right(16).or(second.shift_left(16)));
+        out.block(0, five_bits(columns.four_words(6), high), [scale; 2], None);
     }
 }
 
@@ -41,9 +41,7 @@ impl Format for Q5_1 {
 fn five_bits<V: Lanes>(packed: [V; 4], high: V) -> [V; 8] {
     let mut quants = nibbles(packed);
     for (unit, quants) in quants.iter_mut().enumerate() {
-        // The product has bit i of the four at bit 8 i, among others.
-        let spread = high.shift_right(4 * unit).and(15).times(1 | 1 << 7 | 1 << 14 | 1 << 21);
-        *quants = join(*quants, 4, spread.and(low_bits(1)));
+        *quants = quants.add_where(high, unit, 16);
     }
     quants
 }

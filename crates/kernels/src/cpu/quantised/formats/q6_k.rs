@@ -17,7 +17,7 @@ impl Format for Q6K {
         let d = columns.word(206).shift_right(16).f16_to_f32();
         let scales = columns.four_words(192);
         for half in 0..2 {
-            let low = [columns.eight_words(64 * half), columns.eight_words(64 * half + 32)];
+            let low = columns.sixteen_words(64 * half);
             let high = columns.eight_words(128 + 32 * half);
             for group in 0..4 {
                 let mut quants = fields(low[group % 2], 4 * (group / 2), 4);
