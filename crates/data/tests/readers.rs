@@ -19,6 +19,9 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/data/readers")
 }
 
+/// What the scripts beside them put into the golden files.
+const EXPECTED: &[&str] = &["expected.json", "expected-mail.json"];
+
 fn config(max_record_bytes: u64) -> DataConfig {
     serde_json::from_value(json!({"text": ["x"], "max_record_bytes": max_record_bytes})).unwrap()
 }
@@ -55,9 +58,13 @@ fn outline(items: &[Item]) -> Vec<String> {
 
 #[test]
 fn files_of_other_software_give_what_their_writers_put_in() {
-    let expected = fs::read(golden().join("expected.json")).unwrap();
-    let expected: BTreeMap<String, Vec<Document>> = serde_json::from_slice(&expected).unwrap();
-    assert!(expected.len() >= 17);
+    let mut expected = BTreeMap::<String, Vec<Document>>::new();
+    for list in EXPECTED {
+        let list = fs::read(golden().join(list)).unwrap();
+        let list: BTreeMap<String, Vec<Document>> = serde_json::from_slice(&list).unwrap();
+        assert!(!list.is_empty());
+        expected.extend(list);
+    }
     for (name, documents) in expected {
         let found: Vec<Document> = items_of(&golden().join(&name), "x".into(), 1 << 20)
             .into_iter()
@@ -209,6 +216,9 @@ fn a_file_is_what_its_bytes_say_where_its_name_says_nothing_or_something_else() 
         ("a.txt", b"{\"text\": \"a text is a text\"}".to_vec(), "a.txt:1"),
         ("a.txt", b"%PDF-1.7\n%text".to_vec(), "1: unknown kind of file"),
         ("a.txt", golden("book.epub"), "a.txt:1"),
+        ("a", golden("letters.mbox"), "a:1"),
+        ("1789.host", golden("attachments.eml"), "1789.host:1"),
+        ("a.txt", golden("gbk.eml"), "a.txt:1"),
         ("a.jsonl", b"PK\x03\x04 and more".to_vec(), "1: unknown kind of file"),
         ("a.xyz", b"some text".to_vec(), "1: unknown kind of file"),
     ] {
@@ -246,6 +256,48 @@ fn a_pattern_stands_for_the_files_that_it_fits_in_their_order() {
 }
 
 #[test]
+fn a_broken_mail_costs_itself_and_its_place_is_named() {
+    let start = "From a@b Tue Sep  1 12:30:00 2026\n";
+    let head = "From: a\nContent-Type: multipart/mixed; boundary=b\n\n";
+    let deep = |depth: usize| {
+        let level =
+            |at: usize| format!("Content-Type: multipart/mixed; boundary=x{at}\n\n--x{at}\n");
+        format!("To: x\n{}\ninside\n", (0..depth).map(level).collect::<String>())
+    };
+    let mails = [
+        "To: x\n\ngood\n".to_owned(),
+        "no fields at all\n".to_owned(),
+        format!("To: x\n\n{}\n", "long ".repeat(500)),
+        format!("{head}no boundary\n"),
+        format!("{head}--b\nContent-Type: image/png\n\nx\n--b--\n"),
+        "To: x\nContent-Transfer-Encoding: base64\n\n!!!\n".to_owned(),
+        deep(10),
+        deep(20),
+        "To: x\n\n  \n".to_owned(),
+        "To: x\n\nlast\n".to_owned(),
+    ];
+    let mailbox: Vec<String> = mails.iter().map(|mail| format!("{start}{mail}")).collect();
+    let second = mailbox[0].len() + 1;
+    let found = items("a.mbox", mailbox.join("\n").as_bytes(), "x".into(), 2000);
+    let expected = [
+        "a.mbox:1",
+        "2: broken mail",
+        "3: too large",
+        "4: broken mail",
+        "5: empty",
+        "6: undecodable",
+        "a.mbox:7",
+        "8: broken mail",
+        "9: empty",
+        "a.mbox:10",
+    ];
+    assert_eq!(outline(&found), expected);
+    let Item::Rejected(_, reason) = &found[1] else { panic!("{found:?}") };
+    let detail = format!("no fields of a mail; the message begins at byte {second}");
+    assert_eq!(reason.detail, detail);
+}
+
+#[test]
 fn what_an_archive_unpacks_to_is_limited_and_what_it_lacks_is_named() {
     let book = fs::read(golden().join("book.epub")).unwrap();
     assert_eq!(
@@ -271,7 +323,8 @@ proptest! {
         name in prop::sample::select(vec![
             "two-members.jsonl.gz", "two-members.jsonl.bz2", "two-members.jsonl.xz",
             "two-members.jsonl.zst", "crawl.wet.gz", "table.csv", "gbk.csv", "shift-jis.txt",
-            "page.html", "gbk.htm", "answers.warc.gz", "letter.docx", "book.epub",
+            "page.html", "gbk.htm", "answers.warc.gz", "letter.docx", "book.epub", "letters.mbox",
+            "attachments.eml",
         ]),
         edits in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<Index>()),

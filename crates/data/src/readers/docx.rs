@@ -2,37 +2,18 @@
 //! reading order. Deleted text, field codes and notes are left out. Format: ECMA-376.
 
 use super::archive::Archive;
-use super::record::{Outcome, Parsed, Record};
-use super::text::whole;
+use super::record::{Outcome, Parsed};
+use super::text::one_record;
 use super::xml::{Event, each};
-use super::{Place, Reader, Reason, Sink, SourceFile, too_large, unreadable};
-use crate::Result;
+use super::{Place, Reader, Reason};
 use crate::document::{Document, Meta};
 
 pub(super) const READER: Reader = Reader {
     name: "docx",
     extensions: &["docx"],
     about: "a Word document",
-    read: |file, max_record_bytes, sink| read(file, max_record_bytes, sink, document),
+    read: |file, max_record_bytes, sink| one_record(file, max_record_bytes, sink, document),
 };
-
-/// Reads a file that is one record of an archive; `parse` is given its bytes and the limit.
-pub(super) fn read(
-    file: &SourceFile,
-    max_bytes: u64,
-    sink: &mut Sink<'_>,
-    parse: fn(&Place, Vec<u8>, u64) -> Outcome,
-) -> Result<()> {
-    let place = file.place(1);
-    match whole(file, max_bytes) {
-        Ok(Some(bytes)) => {
-            let length = bytes.len();
-            sink(Record::new(place, length, move |place| parse(place, bytes, max_bytes)))
-        }
-        Ok(None) => sink(Record::rejected(place, too_large(max_bytes))),
-        Err(error) => sink(unreadable(file, place, error)?),
-    }
-}
 
 fn document(place: &Place, bytes: Vec<u8>, max_bytes: u64) -> Outcome {
     let mut archive = Archive::open(bytes, max_bytes)?;

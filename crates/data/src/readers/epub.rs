@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use super::archive::Archive;
-use super::docx::read;
-use super::html::all_text;
+use super::html::{Markup, all_text};
 use super::record::{Outcome, Parsed};
+use super::text::one_record;
 use super::xml::{Event, each};
 use super::{Place, Reader, Reason};
 use crate::document::{Document, Meta};
@@ -15,7 +15,7 @@ pub(super) const READER: Reader = Reader {
     name: "epub",
     extensions: &["epub"],
     about: "an electronic book",
-    read: |file, max_record_bytes, sink| read(file, max_record_bytes, sink, document),
+    read: |file, max_record_bytes, sink| one_record(file, max_record_bytes, sink, document),
 };
 
 /// What the package file of a book says.
@@ -46,7 +46,7 @@ fn document(place: &Place, bytes: Vec<u8>, max_bytes: u64) -> Outcome {
         let address = package.parts.get(id).ok_or_else(|| {
             Reason::new("damaged archive", format!("the spine names `{id}`, which is no part"))
         })?;
-        chapters.push(all_text(&archive.text(&resolved(folder, address))?));
+        chapters.push(all_text(&archive.text(&resolved(folder, address))?, Markup::Xhtml));
     }
     chapters.retain(|chapter| !chapter.is_empty());
     if chapters.is_empty() {

@@ -17,6 +17,7 @@ mod http;
 mod jsonl;
 mod kind;
 mod lines;
+mod mail;
 mod record;
 mod table;
 mod text;
@@ -57,6 +58,8 @@ pub const READERS: &[Reader] = &[
     html::READER,
     docx::READER,
     epub::READER,
+    mail::EML,
+    mail::MBOX,
     warc::READER,
 ];
 
