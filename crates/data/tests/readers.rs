@@ -20,7 +20,7 @@ fn golden() -> PathBuf {
 }
 
 /// What the scripts beside them put into the golden files.
-const EXPECTED: &[&str] = &["expected.json", "expected-mail.json"];
+const EXPECTED: &[&str] = &["expected.json", "expected-mail.json", "expected-parquet.json"];
 
 fn config(max_record_bytes: u64) -> DataConfig {
     serde_json::from_value(json!({"text": ["x"], "max_record_bytes": max_record_bytes})).unwrap()
@@ -298,6 +298,61 @@ fn a_broken_mail_costs_itself_and_its_place_is_named() {
 }
 
 #[test]
+fn damage_in_a_table_costs_its_row_group_and_is_named() {
+    let whole = fs::read(golden().join("all-types.parquet")).unwrap();
+    let mut broken = whole.clone();
+    broken[4500..4540].fill(0xff);
+    let found = items("a.parquet", &broken, "x".into(), 1 << 20);
+    let outline_of = outline(&found);
+    let rejected = outline_of.iter().position(|line| line.ends_with("damaged file")).unwrap();
+    assert!((10..20).contains(&rejected), "{outline_of:?}");
+    assert_eq!(outline_of[9], "row 9");
+    assert_eq!(outline_of[rejected], format!("{}: damaged file", rejected + 1));
+    assert_eq!(outline_of[rejected + 1..], ["row 20", "row 21", "row 22", "row 23"]);
+    let Item::Rejected(_, reason) = &found[rejected] else { panic!("{found:?}") };
+    let lost = format!("; {} rows are lost", 20 - rejected);
+    assert!(reason.detail.starts_with("row group 2: "), "{}", reason.detail);
+    assert!(reason.detail.ends_with(&lost), "{}", reason.detail);
+
+    let cut = items("a.parquet", &whole[..whole.len() - 10], "x".into(), 1 << 20);
+    assert_eq!(outline(&cut), ["1: damaged file"]);
+    let encrypted = [&whole[..whole.len() - 4], b"PARE"].concat();
+    assert_eq!(outline(&items("a", &encrypted, "x".into(), 1 << 20)), ["1: encrypted"]);
+}
+
+#[test]
+fn rows_larger_than_allowed_cost_themselves() {
+    let whole = fs::read(golden().join("none.parquet")).unwrap();
+    let found = outline(&items("a.parquet", &whole, "x".into(), 900));
+    assert_eq!(found[..3], ["row 0", "row 1", "row 2"]);
+    assert_eq!(found[6..], ["7: too large", "row 7"]);
+    // The pages of all columns together take more than four times the limit.
+    let found = items("a.parquet", &whole, "x".into(), 100);
+    let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+    assert!(reason.detail.contains("its pages take more than 400 bytes at once"));
+}
+
+#[test]
+fn a_table_without_a_text_column_is_refused_with_the_columns_it_has() {
+    let whole = fs::read(golden().join("none.parquet")).unwrap();
+    for (field, detail) in [
+        ("body", "no column `body` among id, text, label, count, byte, score, small, tags; set"),
+        ("count", "column `count` holds no text"),
+        ("tags", "column `tags` holds no text"),
+    ] {
+        let source = json!({"path": "x", "text_field": field});
+        let source: Source = serde_json::from_value(source).unwrap();
+        let found = items("a.parquet", &whole, source, 1 << 20);
+        let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+        assert_eq!(reason.kind, "no text column");
+        assert!(reason.detail.starts_with(detail), "{}", reason.detail);
+    }
+    let source = serde_json::from_value(json!({"path": "x", "text_field": "label"})).unwrap();
+    let found = items("a.parquet", &whole, source, 1 << 20);
+    assert_eq!(outline(&found)[..3], ["row 0", "row 1", "3: wrong fields"]);
+}
+
+#[test]
 fn what_an_archive_unpacks_to_is_limited_and_what_it_lacks_is_named() {
     let book = fs::read(golden().join("book.epub")).unwrap();
     assert_eq!(
@@ -324,7 +379,7 @@ proptest! {
             "two-members.jsonl.gz", "two-members.jsonl.bz2", "two-members.jsonl.xz",
             "two-members.jsonl.zst", "crawl.wet.gz", "table.csv", "gbk.csv", "shift-jis.txt",
             "page.html", "gbk.htm", "answers.warc.gz", "letter.docx", "book.epub", "letters.mbox",
-            "attachments.eml",
+            "attachments.eml", "all-types.parquet", "second-pages.parquet",
         ]),
         edits in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<Index>()),

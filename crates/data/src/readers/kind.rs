@@ -35,7 +35,8 @@ const ARCHIVES: [&str; 2] = ["docx", "epub"];
 const SIGNATURES: &[Signature] = &[
     known(b"WARC/1.", "a web crawl", "warc"),
     foreign(b"%PDF-", "a PDF"),
-    foreign(b"PAR1", "a Parquet table"),
+    known(b"PAR1", "a Parquet table", "parquet"),
+    known(b"PARE", "an encrypted Parquet table", "parquet"),
     Signature { at: 30, bytes: EPUB, kind: "a book", reader: Some("epub") },
     Signature { at: 30, bytes: OFFICE, kind: "an Office document", reader: Some("docx") },
     foreign(b"PK\x03\x04", "a zip archive"),

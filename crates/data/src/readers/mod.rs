@@ -18,6 +18,7 @@ mod jsonl;
 mod kind;
 mod lines;
 mod mail;
+mod parquet;
 mod record;
 mod table;
 mod text;
@@ -55,6 +56,7 @@ pub const READERS: &[Reader] = &[
     jsonl::READER,
     table::COMMAS,
     table::TABS,
+    parquet::READER,
     html::READER,
     docx::READER,
     epub::READER,
