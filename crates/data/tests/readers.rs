@@ -20,7 +20,8 @@ fn golden() -> PathBuf {
 }
 
 /// What the scripts beside them put into the golden files.
-const EXPECTED: &[&str] = &["expected.json", "expected-mail.json", "expected-parquet.json"];
+const EXPECTED: &[&str] =
+    &["expected.json", "expected-mail.json", "expected-parquet.json", "expected-pdf.json"];
 
 fn config(max_record_bytes: u64) -> DataConfig {
     serde_json::from_value(json!({"text": ["x"], "max_record_bytes": max_record_bytes})).unwrap()
@@ -214,7 +215,7 @@ fn a_file_is_what_its_bytes_say_where_its_name_says_nothing_or_something_else() 
         ("a.xyz", golden("page.html"), "a.xyz:1"),
         ("a.txt", b"BZh9 is how bzip2 files begin, and this text".to_vec(), "a.txt:1"),
         ("a.txt", b"{\"text\": \"a text is a text\"}".to_vec(), "a.txt:1"),
-        ("a.txt", b"%PDF-1.7\n%text".to_vec(), "1: unknown kind of file"),
+        ("a.txt", golden("chinese.pdf"), "a.txt:1"),
         ("a.txt", golden("book.epub"), "a.txt:1"),
         ("a", golden("letters.mbox"), "a:1"),
         ("1789.host", golden("attachments.eml"), "1789.host:1"),
@@ -379,7 +380,8 @@ proptest! {
             "two-members.jsonl.gz", "two-members.jsonl.bz2", "two-members.jsonl.xz",
             "two-members.jsonl.zst", "crawl.wet.gz", "table.csv", "gbk.csv", "shift-jis.txt",
             "page.html", "gbk.htm", "answers.warc.gz", "letter.docx", "book.epub", "letters.mbox",
-            "attachments.eml", "all-types.parquet", "second-pages.parquet",
+            "attachments.eml", "all-types.parquet", "second-pages.parquet", "columns.pdf",
+            "chinese.pdf", "truetype.pdf",
         ]),
         edits in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<Index>()),
@@ -392,7 +394,8 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        let limit = if name.ends_with("docx") || name.ends_with("epub") { 1 << 17 } else { 4096 };
+        let large = ["docx", "epub", "parquet", "pdf"].iter().any(|end| name.ends_with(end));
+        let limit = if large { 1 << 17 } else { 4096 };
         for item in items(name, &bytes, "x".into(), limit) {
             match item {
                 Item::Document(_, document) => {

@@ -34,7 +34,7 @@ const ARCHIVES: [&str; 2] = ["docx", "epub"];
 /// Signatures that no text begins with.
 const SIGNATURES: &[Signature] = &[
     known(b"WARC/1.", "a web crawl", "warc"),
-    foreign(b"%PDF-", "a PDF"),
+    known(b"%PDF-", "a PDF", "pdf"),
     known(b"PAR1", "a Parquet table", "parquet"),
     known(b"PARE", "an encrypted Parquet table", "parquet"),
     Signature { at: 30, bytes: EPUB, kind: "a book", reader: Some("epub") },

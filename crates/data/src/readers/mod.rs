@@ -19,6 +19,7 @@ mod kind;
 mod lines;
 mod mail;
 mod parquet;
+mod pdf;
 mod record;
 mod table;
 mod text;
@@ -60,6 +61,7 @@ pub const READERS: &[Reader] = &[
     html::READER,
     docx::READER,
     epub::READER,
+    pdf::READER,
     mail::EML,
     mail::MBOX,
     warc::READER,

@@ -1,6 +1,6 @@
-//! Mail: a message in a file (`.eml`), or a mailbox of many (`.mbox`). Each is one
-//! document: its text as a reader of mail sees it; subject, date, message id and the number of
-//! attachments go to `meta`. Addresses are kept nowhere. Formats: RFC 5322, RFC 2045 to 2047, RFC 4155.
+//! Mail: a message in a file (`.eml`), or a mailbox of many (`.mbox`). Each is one document: its
+//! text as a reader of mail sees it; subject, date, message id and the number of attachments go to
+//! `meta`. Addresses are kept nowhere. Formats: RFC 5322, RFC 2045 to 2047, RFC 4155.
 //!
 //! A message of a mailbox begins at a line `From ...` with a time of day, or nothing, after it, at
 //! the beginning of the file or after an empty line; `>From ` in it stands for `From `. Mailboxes
