@@ -371,6 +371,63 @@ fn what_an_archive_unpacks_to_is_limited_and_what_it_lacks_is_named() {
     assert_eq!(outline(&found), ["1: damaged archive"]);
 }
 
+/// A book with these parts beside its container and package file.
+fn book(spine: &[&str], parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let item = |name: &&str| format!("<item id='{name}' href='{name}.xhtml'/>");
+    let itemref = |name: &&str| format!("<itemref idref='{name}'/>");
+    let items: String = spine.iter().map(item).collect();
+    let itemrefs: String = spine.iter().map(itemref).collect();
+    let package = format!(
+        "<package><metadata><title><![CDATA[A & B]]></title></metadata><manifest>{items}\
+         </manifest><spine>{itemrefs}<itemref idref='unlisted'/></spine></package>"
+    );
+    let container: &[u8] = b"<container><rootfile full-path='in/p.opf'/></container>";
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let first = [("META-INF/container.xml", container), ("in/p.opf", package.as_bytes())];
+    for (name, content) in first.iter().chain(parts) {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, content).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_missing_chapter_costs_itself_and_an_encrypted_book_says_so() {
+    let one = ("in/one.xhtml", &b"<p>First &lt; <![CDATA[1 < 2]]></p>"[..]);
+    let broken = [
+        &b"<?xml version='1.0' encoding='utf-8'?><p>"[..],
+        &b"long text ".repeat(60),
+        b"caf\xff</p>",
+    ]
+    .concat();
+    let three = ("in/three.xhtml", &broken[..]);
+    let found =
+        items("a.epub", &book(&["one", "two", "three"], &[one, three]), "x".into(), 1 << 16);
+    assert_eq!(outline(&found), ["1: missing part", "1: missing part", "a.epub:1"]);
+    let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+    assert_eq!(reason.detail, "in/two.xhtml: not in the book");
+    let Item::Document(_, document) = &found[2] else { panic!("{found:?}") };
+    assert!(document.text.starts_with("First < 1 < 2\nlong text"), "{}", document.text);
+    assert_eq!(document.meta["title"], "A & B");
+    assert_eq!(document.meta["broken_characters"], 1);
+
+    let list = |method: &str, name: &str| {
+        format!(
+            "<encryption><EncryptedData><EncryptionMethod Algorithm='{method}'/><CipherData>\
+             <CipherReference URI='{name}'/></CipherData></EncryptedData></encryption>"
+        )
+    };
+    for (method, name, expected) in [
+        ("http://www.w3.org/2001/04/xmlenc#aes128-cbc", "in/one.xhtml", "1: encrypted"),
+        ("http://www.idpf.org/2008/embedding", "in/font.otf", "1: missing part"),
+    ] {
+        let list = list(method, name);
+        let parts = [one, ("META-INF/encryption.xml", list.as_bytes())];
+        let found = items("a.epub", &book(&["one"], &parts), "x".into(), 1 << 16);
+        assert_eq!(outline(&found)[0], expected);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

@@ -34,7 +34,7 @@ pub(super) fn one_record(
 }
 
 /// The bytes of a file that is one record; none when there are more than allowed.
-fn whole(file: &SourceFile, max_bytes: u64) -> std::io::Result<Option<Vec<u8>>> {
+pub(super) fn whole(file: &SourceFile, max_bytes: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     open(&file.path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= max_bytes).then_some(bytes))
