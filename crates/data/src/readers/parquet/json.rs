@@ -66,7 +66,7 @@ fn text(bytes: Vec<u8>, leaf: &Leaf) -> Value {
 
 /// `2026-01-31` from days since 1970: the civil calendar, by its cycles of 400 years.
 fn date(days: i64) -> String {
-    let days = days + 719_468;
+    let days = days.saturating_add(719_468);
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);

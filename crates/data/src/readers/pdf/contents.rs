@@ -87,7 +87,7 @@ pub(super) struct Viewer<'a, 'b> {
 
 /// One page or form that is being shown.
 struct Contents<'s> {
-    resources: Dict,
+    resources: Rc<Dict>,
     shown: &'s mut Shown,
     depth: usize,
     state: State,
@@ -132,14 +132,14 @@ impl<'a, 'b> Viewer<'a, 'b> {
             rise: 0.0,
         };
         let mut shown = Shown::default();
-        self.run(&bytes, resources, state, 0, &mut shown)?;
+        self.run(&bytes, Rc::new(resources), state, 0, &mut shown)?;
         Ok(shown)
     }
 
     fn run(
         &mut self,
         bytes: &[u8],
-        resources: Dict,
+        resources: Rc<Dict>,
         state: State,
         depth: usize,
         shown: &mut Shown,
@@ -228,8 +228,8 @@ impl<'a, 'b> Viewer<'a, 'b> {
         }
         let Some((dict, bytes)) = self.pdf.stream(form)? else { return Ok(()) };
         let own = match self.pdf.get(&dict, b"Resources")? {
-            Object::Dict(own) => own,
-            _ => contents.resources.clone(),
+            Object::Dict(own) => Rc::new(own),
+            _ => Rc::clone(&contents.resources),
         };
         let matrix = self.pdf.get(&dict, b"Matrix")?;
         let numbers: Vec<f64> =

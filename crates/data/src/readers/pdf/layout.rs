@@ -17,6 +17,9 @@ const APART: f64 = 1.9;
 /// and one that is indented by this begins one.
 const INDENT: f64 = 0.8;
 
+/// A paragraph has at most so many lines.
+const MAX_LINES: usize = 200;
+
 /// A line of text, in a frame whose first axis runs along it.
 #[derive(Clone, Debug)]
 struct Line {
@@ -127,7 +130,7 @@ fn goes_on(open: &[Line], last: &Line, line: &Line) -> bool {
         && (last.size - line.size).abs() < 0.15 * size
         && step > 0.0
         && step < APART * size;
-    if !same {
+    if !same || open.len() == MAX_LINES {
         return false;
     }
     if open.len() >= 2 {

@@ -37,7 +37,7 @@ pub(super) const READER: Reader = Reader {
 
 /// All streams together may unpack to so many times the largest record, and as many tokens as a
 /// record has bytes are parsed.
-const WORK: u64 = 8;
+const WORK: u64 = 4;
 /// Of so many characters one may be of unknown meaning.
 const CHARS_PER_FAULT: usize = 10;
 
