@@ -9,7 +9,9 @@ use crate::{Error, MemorySize, NearDuplicates, Result, Source};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Files, folders or patterns (`crawl/**/*.warc.gz`) of running text.
+    /// Files, folders or patterns (`crawl/**/*.warc.gz`) of running text; see
+    /// [`READERS`](crate::readers::READERS) for the kinds: plain text, jsonl, csv, Parquet, web
+    /// pages, PDF, Word, EPUB, mail, web crawls.
     pub text: Vec<Source>,
     /// Files or folders of dialogues.
     #[serde(default)]

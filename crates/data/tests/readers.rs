@@ -19,6 +19,10 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/data/readers")
 }
 
+/// What the scripts beside them put into the golden files.
+const EXPECTED: &[&str] =
+    &["expected.json", "expected-mail.json", "expected-parquet.json", "expected-pdf.json"];
+
 fn config(max_record_bytes: u64) -> DataConfig {
     serde_json::from_value(json!({"text": ["x"], "max_record_bytes": max_record_bytes})).unwrap()
 }
@@ -55,9 +59,13 @@ fn outline(items: &[Item]) -> Vec<String> {
 
 #[test]
 fn files_of_other_software_give_what_their_writers_put_in() {
-    let expected = fs::read(golden().join("expected.json")).unwrap();
-    let expected: BTreeMap<String, Vec<Document>> = serde_json::from_slice(&expected).unwrap();
-    assert!(expected.len() >= 17);
+    let mut expected = BTreeMap::<String, Vec<Document>>::new();
+    for list in EXPECTED {
+        let list = fs::read(golden().join(list)).unwrap();
+        let list: BTreeMap<String, Vec<Document>> = serde_json::from_slice(&list).unwrap();
+        assert!(!list.is_empty());
+        expected.extend(list);
+    }
     for (name, documents) in expected {
         let found: Vec<Document> = items_of(&golden().join(&name), "x".into(), 1 << 20)
             .into_iter()
@@ -207,8 +215,11 @@ fn a_file_is_what_its_bytes_say_where_its_name_says_nothing_or_something_else() 
         ("a.xyz", golden("page.html"), "a.xyz:1"),
         ("a.txt", b"BZh9 is how bzip2 files begin, and this text".to_vec(), "a.txt:1"),
         ("a.txt", b"{\"text\": \"a text is a text\"}".to_vec(), "a.txt:1"),
-        ("a.txt", b"%PDF-1.7\n%text".to_vec(), "1: unknown kind of file"),
+        ("a.txt", golden("chinese.pdf"), "a.txt:1"),
         ("a.txt", golden("book.epub"), "a.txt:1"),
+        ("a", golden("letters.mbox"), "a:1"),
+        ("1789.host", golden("attachments.eml"), "1789.host:1"),
+        ("a.txt", golden("gbk.eml"), "a.txt:1"),
         ("a.jsonl", b"PK\x03\x04 and more".to_vec(), "1: unknown kind of file"),
         ("a.xyz", b"some text".to_vec(), "1: unknown kind of file"),
     ] {
@@ -246,6 +257,103 @@ fn a_pattern_stands_for_the_files_that_it_fits_in_their_order() {
 }
 
 #[test]
+fn a_broken_mail_costs_itself_and_its_place_is_named() {
+    let start = "From a@b Tue Sep  1 12:30:00 2026\n";
+    let head = "From: a\nContent-Type: multipart/mixed; boundary=b\n\n";
+    let deep = |depth: usize| {
+        let level =
+            |at: usize| format!("Content-Type: multipart/mixed; boundary=x{at}\n\n--x{at}\n");
+        format!("To: x\n{}\ninside\n", (0..depth).map(level).collect::<String>())
+    };
+    let mails = [
+        "To: x\n\ngood\n".to_owned(),
+        "no fields at all\n".to_owned(),
+        format!("To: x\n\n{}\n", "long ".repeat(500)),
+        format!("{head}no boundary\n"),
+        format!("{head}--b\nContent-Type: image/png\n\nx\n--b--\n"),
+        "To: x\nContent-Transfer-Encoding: base64\n\n!!!\n".to_owned(),
+        deep(10),
+        deep(20),
+        "To: x\n\n  \n".to_owned(),
+        "To: x\n\nlast\n".to_owned(),
+    ];
+    let mailbox: Vec<String> = mails.iter().map(|mail| format!("{start}{mail}")).collect();
+    let second = mailbox[0].len() + 1;
+    let found = items("a.mbox", mailbox.join("\n").as_bytes(), "x".into(), 2000);
+    let expected = [
+        "a.mbox:1",
+        "2: broken mail",
+        "3: too large",
+        "4: broken mail",
+        "5: empty",
+        "6: undecodable",
+        "a.mbox:7",
+        "8: broken mail",
+        "9: empty",
+        "a.mbox:10",
+    ];
+    assert_eq!(outline(&found), expected);
+    let Item::Rejected(_, reason) = &found[1] else { panic!("{found:?}") };
+    let detail = format!("no fields of a mail; the message begins at byte {second}");
+    assert_eq!(reason.detail, detail);
+}
+
+#[test]
+fn damage_in_a_table_costs_its_row_group_and_is_named() {
+    let whole = fs::read(golden().join("all-types.parquet")).unwrap();
+    let mut broken = whole.clone();
+    broken[4500..4540].fill(0xff);
+    let found = items("a.parquet", &broken, "x".into(), 1 << 20);
+    let outline_of = outline(&found);
+    let rejected = outline_of.iter().position(|line| line.ends_with("damaged file")).unwrap();
+    assert!((10..20).contains(&rejected), "{outline_of:?}");
+    assert_eq!(outline_of[9], "row 9");
+    assert_eq!(outline_of[rejected], format!("{}: damaged file", rejected + 1));
+    assert_eq!(outline_of[rejected + 1..], ["row 20", "row 21", "row 22", "row 23"]);
+    let Item::Rejected(_, reason) = &found[rejected] else { panic!("{found:?}") };
+    let lost = format!("; {} rows are lost", 20 - rejected);
+    assert!(reason.detail.starts_with("row group 2: "), "{}", reason.detail);
+    assert!(reason.detail.ends_with(&lost), "{}", reason.detail);
+
+    let cut = items("a.parquet", &whole[..whole.len() - 10], "x".into(), 1 << 20);
+    assert_eq!(outline(&cut), ["1: damaged file"]);
+    let encrypted = [&whole[..whole.len() - 4], b"PARE"].concat();
+    assert_eq!(outline(&items("a", &encrypted, "x".into(), 1 << 20)), ["1: encrypted"]);
+}
+
+#[test]
+fn rows_larger_than_allowed_cost_themselves() {
+    let whole = fs::read(golden().join("none.parquet")).unwrap();
+    let found = outline(&items("a.parquet", &whole, "x".into(), 900));
+    assert_eq!(found[..3], ["row 0", "row 1", "row 2"]);
+    assert_eq!(found[6..], ["7: too large", "row 7"]);
+    // The pages of all columns together take more than four times the limit.
+    let found = items("a.parquet", &whole, "x".into(), 100);
+    let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+    assert!(reason.detail.contains("its pages take more than 400 bytes at once"));
+}
+
+#[test]
+fn a_table_without_a_text_column_is_refused_with_the_columns_it_has() {
+    let whole = fs::read(golden().join("none.parquet")).unwrap();
+    for (field, detail) in [
+        ("body", "no column `body` among id, text, label, count, byte, score, small, tags; set"),
+        ("count", "column `count` holds no text"),
+        ("tags", "column `tags` holds no text"),
+    ] {
+        let source = json!({"path": "x", "text_field": field});
+        let source: Source = serde_json::from_value(source).unwrap();
+        let found = items("a.parquet", &whole, source, 1 << 20);
+        let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+        assert_eq!(reason.kind, "no text column");
+        assert!(reason.detail.starts_with(detail), "{}", reason.detail);
+    }
+    let source = serde_json::from_value(json!({"path": "x", "text_field": "label"})).unwrap();
+    let found = items("a.parquet", &whole, source, 1 << 20);
+    assert_eq!(outline(&found)[..3], ["row 0", "row 1", "3: wrong fields"]);
+}
+
+#[test]
 fn what_an_archive_unpacks_to_is_limited_and_what_it_lacks_is_named() {
     let book = fs::read(golden().join("book.epub")).unwrap();
     assert_eq!(
@@ -263,6 +371,63 @@ fn what_an_archive_unpacks_to_is_limited_and_what_it_lacks_is_named() {
     assert_eq!(outline(&found), ["1: damaged archive"]);
 }
 
+/// A book with these parts beside its container and package file.
+fn book(spine: &[&str], parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let item = |name: &&str| format!("<item id='{name}' href='{name}.xhtml'/>");
+    let itemref = |name: &&str| format!("<itemref idref='{name}'/>");
+    let items: String = spine.iter().map(item).collect();
+    let itemrefs: String = spine.iter().map(itemref).collect();
+    let package = format!(
+        "<package><metadata><title><![CDATA[A & B]]></title></metadata><manifest>{items}\
+         </manifest><spine>{itemrefs}<itemref idref='unlisted'/></spine></package>"
+    );
+    let container: &[u8] = b"<container><rootfile full-path='in/p.opf'/></container>";
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let first = [("META-INF/container.xml", container), ("in/p.opf", package.as_bytes())];
+    for (name, content) in first.iter().chain(parts) {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, content).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_missing_chapter_costs_itself_and_an_encrypted_book_says_so() {
+    let one = ("in/one.xhtml", &b"<p>First &lt; <![CDATA[1 < 2]]></p>"[..]);
+    let broken = [
+        &b"<?xml version='1.0' encoding='utf-8'?><p>"[..],
+        &b"long text ".repeat(60),
+        b"caf\xff</p>",
+    ]
+    .concat();
+    let three = ("in/three.xhtml", &broken[..]);
+    let found =
+        items("a.epub", &book(&["one", "two", "three"], &[one, three]), "x".into(), 1 << 16);
+    assert_eq!(outline(&found), ["1: missing part", "1: missing part", "a.epub:1"]);
+    let Item::Rejected(_, reason) = &found[0] else { panic!("{found:?}") };
+    assert_eq!(reason.detail, "in/two.xhtml: not in the book");
+    let Item::Document(_, document) = &found[2] else { panic!("{found:?}") };
+    assert!(document.text.starts_with("First < 1 < 2\nlong text"), "{}", document.text);
+    assert_eq!(document.meta["title"], "A & B");
+    assert_eq!(document.meta["broken_characters"], 1);
+
+    let list = |method: &str, name: &str| {
+        format!(
+            "<encryption><EncryptedData><EncryptionMethod Algorithm='{method}'/><CipherData>\
+             <CipherReference URI='{name}'/></CipherData></EncryptedData></encryption>"
+        )
+    };
+    for (method, name, expected) in [
+        ("http://www.w3.org/2001/04/xmlenc#aes128-cbc", "in/one.xhtml", "1: encrypted"),
+        ("http://www.idpf.org/2008/embedding", "in/font.otf", "1: missing part"),
+    ] {
+        let list = list(method, name);
+        let parts = [one, ("META-INF/encryption.xml", list.as_bytes())];
+        let found = items("a.epub", &book(&["one"], &parts), "x".into(), 1 << 16);
+        assert_eq!(outline(&found)[0], expected);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -271,7 +436,9 @@ proptest! {
         name in prop::sample::select(vec![
             "two-members.jsonl.gz", "two-members.jsonl.bz2", "two-members.jsonl.xz",
             "two-members.jsonl.zst", "crawl.wet.gz", "table.csv", "gbk.csv", "shift-jis.txt",
-            "page.html", "gbk.htm", "answers.warc.gz", "letter.docx", "book.epub",
+            "page.html", "gbk.htm", "answers.warc.gz", "letter.docx", "book.epub", "letters.mbox",
+            "attachments.eml", "all-types.parquet", "second-pages.parquet", "columns.pdf",
+            "chinese.pdf", "truetype.pdf",
         ]),
         edits in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<Index>()),
@@ -284,7 +451,8 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        let limit = if name.ends_with("docx") || name.ends_with("epub") { 1 << 17 } else { 4096 };
+        let large = ["docx", "epub", "parquet", "pdf"].iter().any(|end| name.ends_with(end));
+        let limit = if large { 1 << 17 } else { 4096 };
         for item in items(name, &bytes, "x".into(), limit) {
             match item {
                 Item::Document(_, document) => {

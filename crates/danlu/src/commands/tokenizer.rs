@@ -42,7 +42,7 @@ Examples:
   danlu tokenizer train poems.jsonl plays.txt --vocab-size 4096 --out words
   danlu tokenizer train corpus/ --vocab-size 32000 --memory 1GiB --out words")]
 pub struct TrainArgs {
-    /// Files or folders of text: txt, md, jsonl
+    /// Files or folders of text: txt, md, jsonl, parquet, html, pdf, docx, epub, mail and others
     #[arg(required = true)]
     texts: Vec<String>,
     /// Number of tokens, the 256 bytes and the control tokens included

@@ -6,13 +6,17 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::encoding::{Decoded, decode_page};
+use super::xml::unwrapped;
 use super::{Reason, too_large};
+use crate::document::Meta;
 
 /// An archive in memory. All parts that are read may together have so many bytes, unpacked.
 pub(super) struct Archive {
     zip: ZipArchive<Cursor<Vec<u8>>>,
     max_bytes: u64,
     left: u64,
+    /// Characters that were broken in the parts read so far.
+    faults: usize,
 }
 
 impl Archive {
@@ -21,10 +25,22 @@ impl Archive {
     pub(super) fn open(bytes: Vec<u8>, max_bytes: u64) -> Result<Self, Reason> {
         let zip = ZipArchive::new(Cursor::new(bytes));
         let zip = zip.map_err(|error| Reason::new("damaged archive", error.to_string()))?;
-        Ok(Self { zip, max_bytes, left: max_bytes })
+        Ok(Self { zip, max_bytes, left: max_bytes, faults: 0 })
     }
 
-    /// The text of a part.
+    /// Whether it has a part of a name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.zip.index_for_name(name).is_some()
+    }
+
+    /// Notes the broken characters of its parts.
+    pub(super) fn describe(&self, meta: &mut Meta) {
+        if self.faults > 0 {
+            meta.insert("broken_characters".to_owned(), self.faults.into());
+        }
+    }
+
+    /// The text of a part, its CDATA sections as other text is written.
     ///
     /// # Errors
     /// The reason when it is not there, damaged, too large, or no text.
@@ -39,8 +55,9 @@ impl Archive {
         part.take(self.left + 1).read_to_end(&mut bytes).map_err(|e| damaged(e.to_string()))?;
         self.left = self.left.checked_sub(bytes.len() as u64).ok_or(too_large(self.max_bytes))?;
         let decoded = decode_page(&bytes, None);
-        let Decoded { text, .. } = decoded
+        let Decoded { text, faults, .. } = decoded
             .map_err(|reason| Reason::new(reason.kind, format!("{name}: {}", reason.detail)))?;
-        Ok(text)
+        self.faults += faults;
+        Ok(unwrapped(text))
     }
 }

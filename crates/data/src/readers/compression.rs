@@ -63,6 +63,14 @@ impl Compression {
         (found.extension != "bz2" || is_block).then_some(found)
     }
 
+    /// How a file is compressed: as its first bytes say, else as its name does.
+    pub(super) fn of_file(file: &mut File, path: &Path) -> io::Result<Option<&'static Self>> {
+        let mut head = Vec::new();
+        file.by_ref().take(10).read_to_end(&mut head)?;
+        file.seek(SeekFrom::Start(0))?;
+        Ok(Self::by_bytes(&head).or_else(|| Self::of(path)))
+    }
+
     /// How a file is compressed, by the ending of its name.
     pub fn of(path: &Path) -> Option<&'static Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
@@ -74,10 +82,7 @@ impl Compression {
 /// objects to is an error without a system code; see [`is_damage`].
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let mut file = File::open(path)?;
-    let mut head = Vec::new();
-    file.by_ref().take(10).read_to_end(&mut head)?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(match Compression::by_bytes(&head).or_else(|| Compression::of(path)) {
+    Ok(match Compression::of_file(&mut file, path)? {
         Some(found) => Box::new(BufReader::with_capacity(BUFFER_BYTES, (found.open)(file)?)),
         None => Box::new(BufReader::with_capacity(BUFFER_BYTES, file)),
     })

@@ -2,37 +2,18 @@
 //! reading order. Deleted text, field codes and notes are left out. Format: ECMA-376.
 
 use super::archive::Archive;
-use super::record::{Outcome, Parsed, Record};
-use super::text::whole;
+use super::record::{Outcome, Parsed};
+use super::text::one_record;
 use super::xml::{Event, each};
-use super::{Place, Reader, Reason, Sink, SourceFile, too_large, unreadable};
-use crate::Result;
+use super::{Place, Reader, Reason};
 use crate::document::{Document, Meta};
 
 pub(super) const READER: Reader = Reader {
     name: "docx",
     extensions: &["docx"],
     about: "a Word document",
-    read: |file, max_record_bytes, sink| read(file, max_record_bytes, sink, document),
+    read: |file, max_record_bytes, sink| one_record(file, max_record_bytes, sink, document),
 };
-
-/// Reads a file that is one record of an archive; `parse` is given its bytes and the limit.
-pub(super) fn read(
-    file: &SourceFile,
-    max_bytes: u64,
-    sink: &mut Sink<'_>,
-    parse: fn(&Place, Vec<u8>, u64) -> Outcome,
-) -> Result<()> {
-    let place = file.place(1);
-    match whole(file, max_bytes) {
-        Ok(Some(bytes)) => {
-            let length = bytes.len();
-            sink(Record::new(place, length, move |place| parse(place, bytes, max_bytes)))
-        }
-        Ok(None) => sink(Record::rejected(place, too_large(max_bytes))),
-        Err(error) => sink(unreadable(file, place, error)?),
-    }
-}
 
 fn document(place: &Place, bytes: Vec<u8>, max_bytes: u64) -> Outcome {
     let mut archive = Archive::open(bytes, max_bytes)?;
@@ -43,17 +24,19 @@ fn document(place: &Place, bytes: Vec<u8>, max_bytes: u64) -> Outcome {
         {
             main = Some(tag.get("target").trim_start_matches('/').to_owned());
         }
-    })?;
+    });
     let main = main.ok_or_else(|| Reason::new("damaged archive", "it names no document"))?;
-    let text = text(&archive.text(&main)?)?;
+    let text = text(&archive.text(&main)?);
     if text.trim().is_empty() {
         return Err(Reason::new("empty", ""));
     }
-    Ok(Parsed::Document(Document { id: place.to_string(), text, meta: Meta::new() }))
+    let mut meta = Meta::new();
+    archive.describe(&mut meta);
+    Ok(Parsed::Document(Document { id: place.to_string(), text, meta }))
 }
 
 /// The paragraphs of `word/document.xml`.
-fn text(markup: &str) -> std::result::Result<String, Reason> {
+fn text(markup: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     // Text boxes are paragraphs within paragraphs.
     let mut open: Vec<String> = Vec::new();
@@ -86,8 +69,8 @@ fn text(markup: &str) -> std::result::Result<String, Reason> {
                 line.push_str(text);
             }
         }
-    })?;
-    Ok(lines.join("\n"))
+    });
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -98,6 +81,6 @@ mod tests {
     fn tab_stops_are_no_tabs() {
         let markup = "<w:p><w:pPr><w:tabs><w:tab w:pos='720'/></w:tabs></w:pPr>\
                       <w:r><w:t>a</w:t><w:tab/><w:t>b</w:t></w:r></w:p>";
-        assert_eq!(text(markup).ok().as_deref(), Some("a\tb"));
+        assert_eq!(text(markup), "a\tb");
     }
 }

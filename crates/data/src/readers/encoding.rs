@@ -99,7 +99,27 @@ pub(super) fn decode_page(
 ) -> std::result::Result<Decoded, Reason> {
     let label = declared.and_then(|label| Encoding::for_label(label.trim().as_bytes()));
     let stated = Encoding::for_bom(bytes).map(|(encoding, _)| encoding).or(label);
-    let stated = stated.or_else(|| stated_in_page(bytes));
+    decode_lenient(bytes, stated.or_else(|| stated_in_page(bytes)))
+}
+
+/// The text of a mail, to which the same applies; `declared` is what its head says.
+///
+/// # Errors
+/// The reason when it is no text, broken in many places, or empty.
+pub(super) fn decode_mail(
+    bytes: &[u8],
+    declared: Option<&str>,
+) -> std::result::Result<Decoded, Reason> {
+    // Old programs say ASCII of whatever they send.
+    let declared = declared.filter(|label| !label.trim().eq_ignore_ascii_case("us-ascii"));
+    let label = declared.and_then(|label| Encoding::for_label(label.trim().as_bytes()));
+    decode_lenient(bytes, Encoding::for_bom(bytes).map(|(encoding, _)| encoding).or(label))
+}
+
+fn decode_lenient(
+    bytes: &[u8],
+    stated: Option<&'static Encoding>,
+) -> std::result::Result<Decoded, Reason> {
     let utf_16 = stated.is_some_and(|found| found == UTF_16LE || found == UTF_16BE);
     if !utf_16 && let Some(at) = memchr::memchr(0, bytes) {
         return Err(Reason::new("binary", format!("a NUL byte at byte {at}")));

@@ -65,10 +65,34 @@ fn read(file: &SourceFile, max_record_bytes: u64, sink: &mut Sink<'_>) -> Result
 
 fn parse(place: &Place, bytes: &[u8], text_field: &str) -> Outcome {
     let text = text_of(if place.line == 1 { without_mark(bytes) } else { bytes })?;
-    let mut raw: RawRecord = serde_json::from_str(text).map_err(|error| {
+    let raw: RawRecord = serde_json::from_str(text).map_err(|error| {
         let kind = if error.is_data() { "wrong fields" } else { "broken JSON" };
         Reason::new(kind, error.to_string())
     })?;
+    document(place, raw, text_field)
+}
+
+/// A row of a table as the record that it would be in JSON. Other than there, an `id` may be of any
+/// type and a `meta` that is no object is a column like any other.
+pub(super) fn row(place: &Place, mut row: Meta, text_field: &str) -> Outcome {
+    if let Some(id) = row.get_mut("id") {
+        *id = match id.take() {
+            Value::Null => Value::Null,
+            Value::String(id) => Value::String(id),
+            other => Value::String(other.to_string()),
+        };
+    }
+    if row.get("meta").is_some_and(|meta| !meta.is_object()) {
+        let meta = row.shift_remove("meta").filter(|meta| !meta.is_null());
+        let meta = meta.map(|meta| Meta::from_iter([("meta".to_owned(), meta)]));
+        row.extend(meta.map(|meta| ("meta".to_owned(), Value::Object(meta))));
+    }
+    let raw = serde_json::from_value(Value::Object(row))
+        .map_err(|error| Reason::new("wrong fields", error.to_string()))?;
+    document(place, raw, text_field)
+}
+
+fn document(place: &Place, mut raw: RawRecord, text_field: &str) -> Outcome {
     let id = match raw.id {
         Some(RawId::Text(id)) if !id.is_empty() => id,
         Some(RawId::Number(id)) => id.to_string(),

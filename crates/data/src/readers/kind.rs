@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::compression::open;
+use super::mail::{is_mail, is_mailbox};
 use super::{READERS, Reader, SourceFile};
 
 /// Bytes at a fixed place that files of a kind have.
@@ -33,8 +34,9 @@ const ARCHIVES: [&str; 2] = ["docx", "epub"];
 /// Signatures that no text begins with.
 const SIGNATURES: &[Signature] = &[
     known(b"WARC/1.", "a web crawl", "warc"),
-    foreign(b"%PDF-", "a PDF"),
-    foreign(b"PAR1", "a Parquet table"),
+    known(b"%PDF-", "a PDF", "pdf"),
+    known(b"PAR1", "a Parquet table", "parquet"),
+    known(b"PARE", "an encrypted Parquet table", "parquet"),
     Signature { at: 30, bytes: EPUB, kind: "a book", reader: Some("epub") },
     Signature { at: 30, bytes: OFFICE, kind: "an Office document", reader: Some("docx") },
     foreign(b"PK\x03\x04", "a zip archive"),
@@ -57,6 +59,12 @@ const SIGNATURES: &[Signature] = &[
 /// Beginnings of texts that another reader takes, where the name says nothing or plain text.
 const BEGINNINGS: &[(&[u8], &str)] =
     &[(b"<!doctype html", "html"), (b"<html", "html"), (b"{\"", "jsonl")];
+
+/// Whether a file that begins so is of a kind.
+type Fits = fn(&[u8]) -> bool;
+
+/// What is told by more than how it begins, where the name says nothing.
+const SHAPES: &[(Fits, &str)] = &[(is_mail, "eml"), (is_mailbox, "mbox")];
 
 /// So many first bytes tell.
 const HEAD_BYTES: u64 = 512;
@@ -100,7 +108,8 @@ impl Kind {
             text.get(..what.len()).is_some_and(|start| start.eq_ignore_ascii_case(what))
         };
         let found = BEGINNINGS.iter().find(|(start, _)| starts(start));
-        let begun = found.and_then(|(_, name)| reader(name));
+        let shape = || SHAPES.iter().find(|(fits, _)| fits(text)).map(|(_, name)| *name);
+        let begun = found.map(|(_, name)| *name).or_else(shape).and_then(reader);
         match named {
             Some(named) if named.name != "text" => Self::Known(named),
             Some(text) if begun.is_none_or(|begun| begun.name != "html") => Self::Known(text),
@@ -120,7 +129,8 @@ mod tests {
     #[test]
     fn every_signature_names_a_reader_that_is_there() {
         let named = SIGNATURES.iter().filter_map(|signature| signature.reader);
-        for name in named.chain(BEGINNINGS.iter().map(|(_, name)| *name)) {
+        let begun = BEGINNINGS.iter().map(|(_, name)| *name);
+        for name in named.chain(begun).chain(SHAPES.iter().map(|(_, name)| *name)) {
             assert!(reader(name).is_some(), "{name}");
         }
         for signature in SIGNATURES {

@@ -1,8 +1,44 @@
 //! Lines of a file, none longer in memory than allowed.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use memchr::memchr;
+
+/// Bytes that know how many of them were read.
+pub(super) struct Counted<R> {
+    inner: R,
+    count: u64,
+}
+
+impl<R> Counted<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, count: 0 }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.count += length as u64;
+        Ok(length)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.inner.consume(length);
+        self.count += length as u64;
+    }
+}
 
 /// What [`read_line`] found.
 #[derive(Debug, PartialEq, Eq)]

@@ -17,6 +17,9 @@ mod http;
 mod jsonl;
 mod kind;
 mod lines;
+mod mail;
+mod parquet;
+mod pdf;
 mod record;
 mod table;
 mod text;
@@ -54,9 +57,13 @@ pub const READERS: &[Reader] = &[
     jsonl::READER,
     table::COMMAS,
     table::TABS,
+    parquet::READER,
     html::READER,
     docx::READER,
     epub::READER,
+    pdf::READER,
+    mail::EML,
+    mail::MBOX,
     warc::READER,
 ];
 

@@ -51,13 +51,20 @@ impl Record {
     /// fault, and nothing else.
     pub fn parse(self) -> Item {
         let Self { place, parse, .. } = self;
-        match catch_unwind(AssertUnwindSafe(|| parse(&place))) {
-            Ok(Ok(Parsed::Document(document))) => Item::Document(place, document),
-            Ok(Ok(Parsed::Dialogue(dialogue))) => Item::Dialogue(place, dialogue),
-            Ok(Err(reason)) => Item::Rejected(place, reason),
-            Err(_) => Item::Rejected(place, Reason::new("parser failed", "please report the file")),
+        match guarded(|| parse(&place)) {
+            Ok(Parsed::Document(document)) => Item::Document(place, document),
+            Ok(Parsed::Dialogue(dialogue)) => Item::Dialogue(place, dialogue),
+            Err(reason) => Item::Rejected(place, reason),
         }
     }
+}
+
+/// What parsers give, most of them other people's; one that panics gives a reason instead.
+pub(super) fn guarded<T>(
+    parse: impl FnOnce() -> std::result::Result<T, Reason>,
+) -> std::result::Result<T, Reason> {
+    let failed = |_| Err(Reason::new("parser failed", "please report the file"));
+    catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(failed)
 }
 
 #[cfg(test)]

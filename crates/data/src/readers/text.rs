@@ -12,17 +12,23 @@ pub(super) const READER: Reader = Reader {
     name: "text",
     extensions: &["txt", "text", "md", "markdown"],
     about: "plain text or Markdown in any common encoding; each file is one document",
-    read,
+    read: |file, max_record_bytes, sink| one_record(file, max_record_bytes, sink, document),
 };
 
-fn read(file: &SourceFile, max_record_bytes: u64, sink: &mut Sink<'_>) -> Result<()> {
+/// Reads a file that is one record; `parse` is given its bytes and the limit.
+pub(super) fn one_record(
+    file: &SourceFile,
+    max_bytes: u64,
+    sink: &mut Sink<'_>,
+    parse: fn(&Place, Vec<u8>, u64) -> Outcome,
+) -> Result<()> {
     let place = file.place(1);
-    match whole(file, max_record_bytes) {
+    match whole(file, max_bytes) {
         Ok(Some(bytes)) => {
-            let record = Record::new(place, bytes.len(), move |place| document(place, bytes));
-            sink(record)
+            let length = bytes.len();
+            sink(Record::new(place, length, move |place| parse(place, bytes, max_bytes)))
         }
-        Ok(None) => sink(Record::rejected(place, too_large(max_record_bytes))),
+        Ok(None) => sink(Record::rejected(place, too_large(max_bytes))),
         Err(error) => sink(unreadable(file, place, error)?),
     }
 }
@@ -34,7 +40,7 @@ pub(super) fn whole(file: &SourceFile, max_bytes: u64) -> std::io::Result<Option
     Ok((bytes.len() as u64 <= max_bytes).then_some(bytes))
 }
 
-fn document(place: &Place, bytes: Vec<u8>) -> Outcome {
+fn document(place: &Place, bytes: Vec<u8>, _max_bytes: u64) -> Outcome {
     let decoded = decode(bytes, None)?;
     let mut meta = Meta::new();
     decoded.describe(&mut meta);

@@ -3,8 +3,6 @@
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 use html5gum::{Span, Tokenizer};
 
-use super::Reason;
-
 /// What stands in a document, in its order.
 pub(super) enum Event<'a> {
     Start(&'a Start),
@@ -28,14 +26,36 @@ impl Start {
     }
 }
 
-/// Gives each event of a document to `take`.
-///
-/// # Errors
-/// The reason for a document with CDATA sections, which are not read here.
-pub(super) fn each(markup: &str, mut take: impl FnMut(Event<'_>)) -> Result<(), Reason> {
-    if markup.contains("<![CDATA[") {
-        return Err(Reason::new("unsupported XML", "a CDATA section"));
+/// A document whose CDATA sections are written as other text is: readers of HTML do not know them.
+pub(super) fn unwrapped(markup: String) -> String {
+    let Some(mut at) = markup.find(CDATA) else { return markup };
+    let (mut found, mut rest) = (String::with_capacity(markup.len()), markup.as_str());
+    loop {
+        found.push_str(&rest[..at]);
+        rest = &rest[at + CDATA.len()..];
+        let end = rest.find(CDATA_END).unwrap_or(rest.len());
+        for character in rest[..end].chars() {
+            match character {
+                '<' => found.push_str("&lt;"),
+                '&' => found.push_str("&amp;"),
+                other => found.push(other),
+            }
+        }
+        rest = rest.get(end + CDATA_END.len()..).unwrap_or_default();
+        match rest.find(CDATA) {
+            Some(next) => at = next,
+            None => break,
+        }
     }
+    found.push_str(rest);
+    found
+}
+
+const CDATA: &str = "<![CDATA[";
+const CDATA_END: &str = "]]>";
+
+/// Gives each event of a document without CDATA sections to `take`.
+pub(super) fn each(markup: &str, mut take: impl FnMut(Event<'_>)) {
     let mut start = Start::default();
     let emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: Span<()>| {
         match event {
@@ -63,10 +83,32 @@ pub(super) fn each(markup: &str, mut take: impl FnMut(Event<'_>)) -> Result<(), 
         None::<std::convert::Infallible>
     });
     let Ok(()) = Tokenizer::new_with_emitter(markup, emitter).finish();
-    Ok(())
 }
 
 fn local(name: &[u8]) -> String {
     let start = memchr::memrchr(b':', name).map_or(0, |at| at + 1);
     String::from_utf8_lossy(&name[start..]).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cdata_is_text() {
+        for (markup, expected) in [
+            ("<a>x<![CDATA[1 < 2 && <b>]]>y<![CDATA[]]></a>", "x1 < 2 && <b>y"),
+            ("<a>plain</a>", "plain"),
+            ("<a><![CDATA[never closed", "never closed"),
+            ("<![CDATA[a]]><![CDATA[b]]>", "ab"),
+        ] {
+            let mut text = String::new();
+            each(&unwrapped(markup.to_owned()), |event| {
+                if let Event::Text(part) = event {
+                    text.push_str(part);
+                }
+            });
+            assert_eq!(text, expected, "{markup}");
+        }
+    }
 }

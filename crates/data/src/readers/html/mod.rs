@@ -11,31 +11,21 @@ mod tags;
 use self::main_text::main_paragraphs;
 use self::paragraphs::{Page, Paragraph};
 use super::encoding::decode_page;
-use super::record::{Outcome, Parsed, Record};
-use super::text::whole;
-use super::{Place, Reader, Reason, Sink, SourceFile, too_large, unreadable};
-use crate::Result;
+use super::record::{Outcome, Parsed};
+use super::text::one_record;
+use super::{Reader, Reason};
 use crate::document::{Document, Meta};
 
 pub(super) const READER: Reader = Reader {
     name: "html",
     extensions: &["html", "htm", "xhtml"],
     about: "a web page; its main text is one document",
-    read,
+    read: |file, max_record_bytes, sink| {
+        one_record(file, max_record_bytes, sink, |place, bytes, _| {
+            document(place.to_string(), &bytes, None, Meta::new())
+        })
+    },
 };
-
-fn read(file: &SourceFile, max_record_bytes: u64, sink: &mut Sink<'_>) -> Result<()> {
-    let place = file.place(1);
-    match whole(file, max_record_bytes) {
-        Ok(Some(bytes)) => {
-            let length = bytes.len();
-            let parse = move |place: &Place| document(place.to_string(), &bytes, None, Meta::new());
-            sink(Record::new(place, length, parse))
-        }
-        Ok(None) => sink(Record::rejected(place, too_large(max_record_bytes))),
-        Err(error) => sink(unreadable(file, place, error)?),
-    }
-}
 
 /// The main text of a page as a document; `declared` is the encoding that its sender states.
 pub(super) fn document(
@@ -65,9 +55,16 @@ fn main_text(markup: &str) -> std::result::Result<(Option<String>, String), Reas
     Ok((page.title, text))
 }
 
-/// All text of a chapter in XHTML.
-pub(super) fn all_text(markup: &str) -> String {
-    joined(Page::read(markup, true).paragraphs.iter())
+/// How markup is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Markup {
+    Html,
+    Xhtml,
+}
+
+/// All text of a chapter or a mail.
+pub(super) fn all_text(markup: &str, written: Markup) -> String {
+    joined(Page::read(markup, written == Markup::Xhtml).paragraphs.iter())
 }
 
 fn joined<'a>(paragraphs: impl Iterator<Item = &'a Paragraph>) -> String {
