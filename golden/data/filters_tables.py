@@ -6,13 +6,19 @@ Written against spaCy 3.8.18, datatrove 0.10.1, Python 3.11 (Unicode 14). classe
 each run of code points with equal properties, `first flags` in hexadecimal. english.txt: a line for
 each exception, its tokens joined by spaces; where spaCy also finds it after splitting (the "special
 matcher"), a tab and the tokens it is found as. units.txt: what is cut off behind a digit.
-terminal.txt: what ends a line in datatrove, in order. chinese.txt.xz: the words of jieba 0.42.1 and
-how often it met them.
+terminal.txt: what ends a line in datatrove, in order. chinese/words.txt.zst, of jieba 0.42.1: how
+often it met all words; words in order, each as the number of characters it begins with as the one
+before, and the others; an empty line; how often it met each. chinese/characters.txt.zst, of its
+model of unknown words: how often it met a character that begins, ends, is within a word and is one,
+in all; the logarithms of the shares of words that begin so (of more, of one character) and of what
+follows what (begin: end, middle; end: begin, single; middle: end, middle; single: begin, single);
+then each character and how often it was met as each. Written by zstandard 0.25.0.
 """
-import lzma, re, sys, unicodedata
+import math, os, re, sys, unicodedata
 
-import jieba, spacy
+import jieba, spacy, zstandard
 from datatrove.utils.text import PUNCTUATION_SET, TERMINAL_PUNCTUATION
+from jieba.finalseg import emit_P, start_P, trans_P
 from spacy.lang.char_classes import ALPHA_LOWER, ALPHA_UPPER, LIST_CURRENCY, LIST_UNITS
 from spacy.pipeline import Sentencizer
 
@@ -91,6 +97,35 @@ with open(f"{folder}/units.txt", "w") as f:
 with open(f"{folder}/terminal.txt", "w") as f:
     f.write("".join(sorted(TERMINAL_PUNCTUATION)) + "\n")
 
-with jieba.get_dict_file() as words, lzma.open(f"{folder}/chinese.txt.xz", "w", preset=9) as f:
-    for line in words:
-        f.write(b" ".join(line.split(b" ")[:2]) + b"\n")
+
+
+def write_compressed(name, lines):
+    data = "".join(line + "\n" for line in lines).encode()
+    with open(f"{folder}/chinese/{name}", "wb") as f:
+        f.write(zstandard.ZstdCompressor(level=19).compress(data))
+
+
+jieba.initialize()
+in_block = re.compile(r"[\u4E00-\u9FD5a-zA-Z0-9+#&\._%\-]+").fullmatch
+rows = sorted((w, count) for w, count in jieba.dt.FREQ.items() if count and in_block(w))
+words, before = [], ""
+for text, _ in rows:
+    shared = len(os.path.commonprefix([text, before]))
+    assert len(text) < 36
+    words.append("0123456789abcdefghijklmnopqrstuvwxyz"[shared] + text[shared:])
+    before = text
+counts = (str(count) for _, count in rows)
+write_compressed("words.txt.zst", [str(jieba.dt.total), *words, "", *counts])
+
+STATES = "BEMS"
+probabilities = [start_P[s] for s in "BS"]
+probabilities += [trans_P[s][after] for s, after in "BE BM EB ES ME MM SB SS".split()]
+# What is met least is met once, or twice.
+totals = {s: round(1 / math.exp(min(emit_P[s].values()))) for s in STATES}
+lines = [" ".join(map(str, totals.values())), " ".join(map(repr, probabilities))]
+for c in sorted({c for s in STATES for c in emit_P[s] if in_block(c)}):
+    met = [round(math.exp(emit_P[s][c]) * totals[s]) if c in emit_P[s] else 0 for s in STATES]
+    for s, n in zip(STATES, met):
+        assert not n or math.log(n / totals[s]) == emit_P[s][c]
+    lines.append(" ".join([c, *map(str, met)]))
+write_compressed("characters.txt.zst", lines)

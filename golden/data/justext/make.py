@@ -1,6 +1,6 @@
 """Makes `expected.json`: paragraphs of the pages beside this script and what jusText says of them.
 
-The pages are unchanged: a chapter of the Rust book (1.63, MIT or Apache-2.0), a page of the
+The pages are unchanged: a chapter of the Rustonomicon (1.63, MIT or Apache-2.0), a page of the
 PostgreSQL 15 manual (PostgreSQL licence) and one of the CMake 3.25 manual (BSD-3-Clause).
 jusText 3.0.2, lxml 6.1.3, lxml_html_clean 0.4.6. jusText is of 2011, so the blocks of HTML 5 are
 added to its paragraph tags, and what no reader sees to what is removed. Its paragraphs run words
