@@ -5,9 +5,9 @@
 
 `agree` lists every document on which anything differs: the words, or what a filter alone or the
 published chain makes of it (kept or dropped, the reason, the text that is left). DECISIONS is made
-by filters_reference.py, and BAD_WORDS names the folder of lists if it did there. `speed` runs the chain over DOCUMENTS (2000) documents spread over the
-corpus, by turns with filters_chain.py, each with two workers, and takes medians of ROUNDS (3);
-what both need for two documents is their start.
+by filters_reference.py, and BAD_WORDS names the folder of lists if it did there. `speed` runs the
+chain over DOCUMENTS (2000) documents spread over the corpus, by turns with filters_chain.py, each
+with two workers, and takes medians of ROUNDS (3); what both need for two documents is their start.
 Ours is `cargo build --release -p danlu-data --example filters`; FILTERS=PATH names another.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
