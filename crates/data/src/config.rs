@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::steps::{DEFAULT_STEPS, StepConfig};
-use crate::{Error, MemorySize, NearDuplicates, Result, Source};
+use crate::{DuplicateSpans, Error, MemorySize, NearDuplicates, Result, Source};
 
 /// The `[data]` section of a recipe. Paths are relative to the recipe's folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,10 @@ pub struct DataConfig {
     /// Whether and how texts that are nearly the same are dropped; a table, `{}` for the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub near_duplicates: Option<NearDuplicates>,
+    /// Whether and how lines or sentences that recur in the corpus are removed; a table, `{}` for
+    /// the defaults, see [`DuplicateSpans`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_spans: Option<DuplicateSpans>,
     /// Of 1000 documents that are dropped, so many are listed with their text, chosen by id; 1000
     /// for all, 0 for none.
     #[serde(default)]
@@ -136,6 +140,9 @@ impl DataConfig {
         }
         if let Some(near) = &self.near_duplicates {
             near.validate()?;
+        }
+        if let Some(spans) = &self.duplicate_spans {
+            spans.validate()?;
         }
         self.steps.iter().try_for_each(|entry| entry.step().map(|_| ()))
     }

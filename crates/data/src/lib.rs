@@ -37,7 +37,9 @@ pub mod steps;
 
 pub use batch::{Batch, IGNORE, Rows};
 pub use config::DataConfig;
-pub use dedup::{Compatible, Keep, MinHash, NearDuplicates, simplify, words_of};
+pub use dedup::{
+    Compatible, DuplicateSpans, Keep, MinHash, NearDuplicates, Unit, simplify, words_of,
+};
 pub use document::{Dialogue, Document, DocumentFile, Meta, read_dialogues, read_documents};
 pub use error::{Error, Result};
 pub use loader::{Cursor, Estimate, Loader, Mode};
@@ -48,7 +50,7 @@ pub use pipeline::{
     CLEAN_FILE, DIALOGUES_FILE, DROPPED_FILE, HELDOUT_FILE, Progress, REPORT_FILE, Watch, build,
 };
 pub use readers::{Place, source_files};
-pub use report::{Cluster, Counts, DataReport, Example, Part, Size};
+pub use report::{Cluster, Counts, DataReport, Example, Part, RemovedSpans, Size};
 pub use shard::{ShardBuilder, TokenShard};
 pub use source::Source;
 pub use split::is_held_out;

@@ -8,6 +8,8 @@ use crate::pipeline::Facts;
 use crate::readers::Place;
 use crate::steps::StepConfig;
 
+/// Characters of a removed span that an example shows.
+const SHOWN_CHARACTERS: usize = 200;
 /// At most so many examples of rejected records are in the report; all are in `dropped.jsonl`.
 const MAX_EXAMPLES: usize = 20;
 /// Name of the group of documents that do not say their licence or origin.
@@ -71,6 +73,43 @@ pub struct Cluster {
     pub ids: Vec<String>,
 }
 
+/// Lines or sentences that were removed since they stand earlier in the corpus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedSpans {
+    /// Spans removed, by where the kept one is; also of documents that were then dropped.
+    pub spans: Counts,
+    /// Their lines or sentences, each once where spans overlap.
+    pub units: u64,
+    /// Documents that were shortened and kept.
+    pub documents: u64,
+    /// Bytes that went from them.
+    pub bytes: u64,
+    /// Some of the spans.
+    pub examples: Vec<Example>,
+}
+
+impl RemovedSpans {
+    /// Counts a span of the document `number` that `first` has first.
+    pub(crate) fn add<'a>(
+        &mut self,
+        place: &Place,
+        (number, first): (u32, u32),
+        text: impl Fn() -> &'a str,
+    ) {
+        let earlier = number != first;
+        let reason = if earlier { "in an earlier document" } else { "earlier in its document" };
+        count(&mut self.spans, reason);
+        if self.examples.len() < MAX_EXAMPLES {
+            let shown: String = text().trim().chars().take(SHOWN_CHARACTERS).collect();
+            self.examples.push(Example {
+                place: place.to_string(),
+                reason: reason.to_owned(),
+                detail: format!("document {first} of those read, from 0, has it first: {shown}"),
+            });
+        }
+    }
+}
+
 /// What [`crate::build`] did: every record that was read is in exactly one of the counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataReport {
@@ -96,6 +135,9 @@ pub struct DataReport {
     pub clusters: u64,
     /// The largest of them.
     pub largest_clusters: Vec<Cluster>,
+    /// Spans that were removed, where `duplicate_spans` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_spans: Option<RemovedSpans>,
     /// Documents for training.
     pub train: Part,
     /// Documents held out.

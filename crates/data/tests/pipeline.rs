@@ -42,7 +42,8 @@ fn corpus() -> String {
             n if n % 4 == 1 => (n - 1, 90),
             n => (n, 0),
         };
-        let text = text(seed, 200, changed, seed % 8 < 4);
+        let menu = format!("\nmenu {}\n", ["a", "b", "c"][seed as usize % 3]);
+        let text = text(seed, 200, changed, seed % 8 < 4) + &menu;
         lines += &json!({ "id": format!("d{number}"), "text": text }).to_string();
         lines.push('\n');
     }
@@ -53,6 +54,9 @@ fn config(workers: usize, memory: &str) -> DataConfig {
     let value = json!({
         "text": ["texts.jsonl"], "heldout_per_mille": 100, "shard_bytes": 65536,
         "near_duplicates": {}, "workers": workers, "memory": memory,
+        "duplicate_spans": {
+            "unit": "line", "units_per_span": 1, "min_words": 0, "min_sentences": 0,
+        },
     });
     serde_json::from_value(value).unwrap()
 }
@@ -74,7 +78,9 @@ fn neither_workers_nor_memory_nor_a_stop_change_a_byte() {
     build(&config(1, "1 GiB"), here.path(), &reference, &mut |_| true).unwrap();
     let expected = outputs(&reference);
     assert!(!reference.join("work").exists(), "nothing between is left");
-    for (workers, memory) in [(2, "1 GiB"), (5, "32 MiB")] {
+    let both = [&expected[0][..], &expected[1]].concat();
+    assert_eq!(String::from_utf8(both).unwrap().matches("menu").count(), 3, "each line once");
+    for (workers, memory) in [(2, "1 GiB"), (4, "64 MiB"), (5, "32 MiB")] {
         let other = out(&format!("{workers}"));
         build(&config(workers, memory), here.path(), &other, &mut |_| true).unwrap();
         assert_eq!(outputs(&other), expected, "{workers} {memory}");
@@ -214,6 +220,7 @@ proptest! {
             // Ids repeat too, and some lines are broken.
             let id = format!("d{}", n as u64 % (140 + seed));
             let text = text(seed, words, changed * 10, seed % 2 == 0);
+            let text = format!("{text}\nline {}\n{text}", ["a", "b"][seed as usize % 2]);
             let record = json!({ "id": id, "text": text, "meta": { "long": "x".repeat(900) } });
             if changed == 8 { "{".to_owned() } else { record.to_string() }
         };

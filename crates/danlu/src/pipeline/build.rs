@@ -103,6 +103,13 @@ fn tell(report: &DataReport, out: &Path, watch: &mut dyn Watch) {
     for (count, kind) in same.iter().filter(|(count, _)| *count > 0) {
         watch.note(&format!("data: {count} left out: {kind} duplicates"));
     }
+    if let Some(spans) = &report.duplicate_spans {
+        watch.note(&format!(
+            "data: {:.2} MB of duplicate spans left out of {} documents",
+            megabytes(spans.bytes),
+            spans.documents
+        ));
+    }
     watch.note(&format!(
         "data: what was left out is listed in {}, counted in {}, shown in {}",
         out.join(DROPPED_FILE).display(),

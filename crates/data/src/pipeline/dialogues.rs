@@ -63,6 +63,14 @@ impl Quotes {
         self.lines.keys().copied().collect()
     }
 
+    /// The long lines of `text` that a dialogue has too.
+    pub(super) fn quoted_in(&self, text: &str) -> Vec<u64> {
+        if self.lines.is_empty() {
+            return Vec::new();
+        }
+        long_lines(text).filter(|line| self.lines.contains_key(line)).collect()
+    }
+
     /// Notes on which side a document, or its twin, is.
     pub(super) fn found(&mut self, entry: &Entry, side: Side) {
         if let Some(found) = entry.id.as_ref().and_then(|id| self.sources.get_mut(id)) {

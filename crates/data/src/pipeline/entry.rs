@@ -54,6 +54,8 @@ pub(super) struct Keys {
     pub(super) text: Option<[u8; 16]>,
     /// One for each bucket, where near-duplicates are looked for and there are words enough.
     pub(super) buckets: Vec<Vec<u8>>,
+    /// Number of the first unit and hash of each span, where spans that recur are looked for.
+    pub(super) spans: Vec<(u32, [u8; 16])>,
     pub(super) heldout: bool,
 }
 

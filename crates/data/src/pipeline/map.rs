@@ -157,7 +157,8 @@ impl<'a> Map<'a> {
 
     fn map_document(&self, source: &str, place: Place, document: Document) -> Result<Mapped> {
         let heldout = is_held_out(&document.id, self.config.heldout_per_mille);
-        let mut keys = Keys { id: hash(&document.id), text: None, buckets: Vec::new(), heldout };
+        let (id, buckets, spans) = (hash(&document.id), Vec::new(), Vec::new());
+        let mut keys = Keys { id, text: None, buckets, spans, heldout };
         let (document, fate, line) = match self.cleaner.clean(document) {
             Verdict::Drop { step, reason, detail, document } => {
                 let (step, reason) = (step.to_owned(), reason.into_owned());
@@ -171,6 +172,9 @@ impl<'a> Map<'a> {
                 if let (Some(near), Some(minhash)) = (&self.config.near_duplicates, &self.minhash) {
                     let signature = near.signature(minhash, &document.text);
                     keys.buckets = signature.map(|values| near.keys(&values)).unwrap_or_default();
+                }
+                if let Some(spans) = &self.config.duplicate_spans {
+                    keys.spans = spans.keys(&document.text);
                 }
                 let line = super::line_of(&document)?;
                 let facts = Facts::of(&document, source, self.quoted_in(&document.text));
@@ -231,8 +235,10 @@ impl<'a> Parts<'a> {
         self.progress.bytes += done.bytes;
         let go_on = watch(&self.progress);
         let (bytes, documents) = (self.map.config.shard_bytes, self.max_documents());
+        let spans_room = self.map.config.memory.bytes() / KEYS_SHARE;
         let writer = self.writer()?;
-        if !go_on || writer.bytes() >= bytes || writer.count() >= documents {
+        let spans_full = writer.span_bytes() >= spans_room;
+        if !go_on || writer.bytes() >= bytes || writer.count() >= documents || spans_full {
             self.finish_part(Some(done.end))?;
         }
         if go_on { Ok(()) } else { Err(Error::Stopped) }

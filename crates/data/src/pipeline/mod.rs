@@ -3,7 +3,8 @@
 //! 1. [`map`]: each record by itself, on all cores, into parts on disk with sorted keys;
 //! 2. [`reduce`]: the keys of all parts merged, so that ids, texts and near-duplicates are found
 //!    over the whole corpus with a few bytes of memory a document;
-//! 3. the parts once more, in order, to the output.
+//! 3. [`spans`]: spans that recur, found in the same way and sorted by document;
+//! 4. the parts once more, in order, to the output, without those spans.
 //!
 //! The order of the output is that of the input, and its bytes are the same for any number of
 //! workers, any memory cap, and however often the build was killed and begun again. Duplicates go
@@ -18,6 +19,7 @@ mod parallel;
 mod part;
 mod reduce;
 mod sorted;
+mod spans;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ use dialogues::Quotes;
 use map::Map;
 use output::Output;
 use reduce::Standings;
+use spans::Removals;
 
 pub(crate) use entry::Facts;
 pub use map::Progress;
@@ -93,9 +96,10 @@ fn build_in(
     let inputs = inputs_hash(config, files.chain(lists))?;
     let parts = Map::new(config, cleaner, texts, inputs, quotes.lines()).run(work, watch)?;
     let standings = Standings::find(config, &parts, work)?;
+    let mut removals = Removals::find(config, &parts, &standings, work)?;
     let mut output = Output::create(config, out)?;
     output.report.files = (texts.len() + talks.len()) as u64;
-    output.write_documents(&parts, &standings, &mut quotes)?;
+    output.write_documents(&parts, (&standings, &mut removals), &mut quotes)?;
     for file in talks {
         read_file(file, config, &mut |item| match item {
             Item::Dialogue(place, mut dialogue) => {

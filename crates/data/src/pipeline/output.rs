@@ -8,14 +8,18 @@ use super::dialogues::{Quotes, Side};
 use super::entry::{Entry, Facts, Fate};
 use super::part::Part;
 use super::reduce::{Standing, Standings};
+use super::spans::{Removal, Removals};
 use super::{CLEAN_FILE, DIALOGUES_FILE, DROPPED_FILE, HELDOUT_FILE, REPORT_FILE, line_of};
 use crate::atomic::{AtomicFile, write_file_atomically};
+use crate::dedup::Shortened;
 use crate::document::{Dialogue, Document};
 use crate::readers::Place;
-use crate::report::{Cluster, DataReport, count};
+use crate::report::{Cluster, DataReport, RemovedSpans, count};
 use crate::split::is_shown;
 use crate::{DataConfig, Error, Result};
 
+/// Name of the removal of spans in counts of dropped documents.
+const SPANS_STEP: &str = "duplicate_spans";
 /// Ids of a cluster that the report shows.
 const SHOWN_MEMBERS: usize = 5;
 
@@ -46,6 +50,7 @@ impl<'a> Output<'a> {
         let report = DataReport {
             heldout_per_mille: config.heldout_per_mille,
             steps: config.steps.clone(),
+            duplicate_spans: config.duplicate_spans.as_ref().map(|_| RemovedSpans::default()),
             ..DataReport::default()
         };
         Ok(Self {
@@ -62,7 +67,7 @@ impl<'a> Output<'a> {
     pub(super) fn write_documents(
         &mut self,
         parts: &[Part],
-        standings: &Standings,
+        (standings, removals): (&Standings, &mut Removals),
         quotes: &mut Quotes,
     ) -> Result<()> {
         let shown = standings.largest.iter().map(|&(_, size)| Cluster { size, ids: Vec::new() });
@@ -90,14 +95,16 @@ impl<'a> Output<'a> {
                             false => Side::Train,
                         };
                         let standing = standings.of(number);
-                        if standing != Standing::IdTaken {
-                            quotes.found(&entry, side);
-                        }
-                        if standing == Standing::Unique {
-                            quotes.quoted(facts, side);
-                        }
                         self.show_cluster(number, standing, &entry, standings);
-                        self.write_clean(&entry, facts, (standing, side), line)?;
+                        let removed = removals.of(number)?;
+                        let found = (standing, side);
+                        if removed.is_empty() {
+                            self.write_noted(&entry, facts, found, line, quotes)?;
+                        } else if let Some((facts, line)) =
+                            self.shorten((number, &entry), facts, line, &removed, quotes)?
+                        {
+                            self.write_noted(&entry, &facts, found, &line, quotes)?;
+                        }
                     }
                 }
                 number += 1;
@@ -105,6 +112,59 @@ impl<'a> Output<'a> {
             })?;
         }
         Ok(())
+    }
+
+    /// Writes a document that is clean, and notes what dialogues need to know of it.
+    fn write_noted(
+        &mut self,
+        entry: &Entry,
+        facts: &Facts,
+        (standing, side): (Standing, Side),
+        line: &[u8],
+        quotes: &mut Quotes,
+    ) -> Result<()> {
+        if standing != Standing::IdTaken {
+            quotes.found(entry, side);
+        }
+        if standing == Standing::Unique {
+            quotes.quoted(facts, side);
+        }
+        self.write_clean(entry, facts, (standing, side), line)
+    }
+
+    /// A document without spans that recur; `None` where so little is left that it is dropped.
+    fn shorten(
+        &mut self,
+        (number, entry): (u32, &Entry),
+        facts: &Facts,
+        line: &[u8],
+        removed: &[Removal],
+        quotes: &Quotes,
+    ) -> Result<Option<(Facts, Vec<u8>)>> {
+        let mut document: Document = serde_json::from_slice(line)?;
+        let spans = self.config.duplicate_spans.clone().unwrap_or_default();
+        let starts = removed.iter().map(|removal| removal.start);
+        let Shortened { text, units } = spans.shorten(&document.text, starts);
+        let counts = self.report.duplicate_spans.get_or_insert_default();
+        counts.units += units;
+        for removal in removed {
+            let text = || spans.span(&document.text, removal.start);
+            counts.add(&entry.place, (number, removal.first), text);
+        }
+        if let Some(reason) = spans.fault_of(&text) {
+            let name = format!("{SPANS_STEP}: {reason}");
+            count(&mut self.report.dropped, &name);
+            *self.report.dropped_bytes.entry(name).or_default() += facts.bytes;
+            let detail = format!("{} of {} bytes", text.len(), facts.bytes);
+            self.drop(entry, line, SPANS_STEP, (reason, &detail))?;
+            return Ok(None);
+        }
+        counts.documents += 1;
+        counts.bytes += (document.text.len() - text.len()) as u64;
+        document.text = text;
+        let quoted = quotes.quoted_in(&document.text);
+        let facts = Facts::of(&document, &facts.source, quoted);
+        Ok(Some((facts, line_of(&document)?)))
     }
 
     fn write_clean(

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Fate, Mapped};
 use super::sorted::{NUMBER_BYTES, record, write_run};
+use super::spans::{SPAN_RECORD, span_record};
 use crate::atomic::{AtomicFile, write_file_atomically};
 use crate::{Error, Result};
 
@@ -113,6 +114,7 @@ pub(super) struct PartWriter {
     count: u32,
     ids: Vec<[u8; HASH_RECORD]>,
     texts: Vec<[u8; HASH_RECORD]>,
+    spans: Vec<[u8; SPAN_RECORD]>,
     buckets: Box<dyn Buckets + Send>,
 }
 
@@ -126,8 +128,8 @@ impl PartWriter {
             Box::new(vec![Vec::<[u8; 64 + NUMBER_BYTES]>::new(); buckets])
         };
         let entries = AtomicFile::create(&part.file("entries"))?;
-        let (documents, ids, texts) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { part, entries, documents, first, count: 0, ids, texts, buckets })
+        let (documents, ids, texts, spans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { part, entries, documents, first, count: 0, ids, texts, spans, buckets })
     }
 
     /// Bytes of entries so far.
@@ -138,6 +140,11 @@ impl PartWriter {
     /// Documents so far.
     pub(super) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Bytes of spans so far, which are in memory.
+    pub(super) fn span_bytes(&self) -> u64 {
+        (self.spans.len() * SPAN_RECORD) as u64
     }
 
     /// Adds what the map made of a record.
@@ -151,6 +158,8 @@ impl PartWriter {
         let number = self.first + self.count;
         self.ids.push(record(&keys.id, number));
         self.texts.extend(keys.text.map(|text| record(&text, number)));
+        let spans = keys.spans.iter();
+        self.spans.extend(spans.map(|&(start, hash)| span_record(hash, number, start)));
         for (bucket, key) in keys.buckets.iter().enumerate() {
             self.buckets.push(bucket, key, number);
         }
@@ -171,6 +180,7 @@ impl PartWriter {
         write_file_atomically(&self.part.file("documents"), &self.documents)?;
         write_run(&self.part.file("ids"), &mut self.ids)?;
         write_run(&self.part.file("texts"), &mut self.texts)?;
+        write_run(&self.part.file("spans"), &mut self.spans)?;
         self.buckets.write(&self.part)?;
         let documents = self.first + self.count;
         let receipt = Receipt { inputs: inputs.to_owned(), next, documents };

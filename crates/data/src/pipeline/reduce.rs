@@ -190,7 +190,7 @@ impl Standings {
     }
 
     /// Whether a document is clean and so far like no other.
-    fn is_kept(&self, document: u32) -> bool {
+    pub(super) fn is_kept(&self, document: u32) -> bool {
         self.status[document as usize] & (CLEAN | ID_TAKEN | DUPLICATE | NEAR) == CLEAN
     }
 

@@ -1,5 +1,7 @@
 //! Lines, repeats and marks as Python and datatrove count them.
 
+use std::ops::Range;
+
 use super::words::HashSet;
 use super::words::classes::{SPACE, is};
 
@@ -17,6 +19,12 @@ pub(super) fn split_lines(text: &str) -> impl Iterator<Item = &str> {
         rest = &rest[at + end + usize::from(pair)..];
         Some(line)
     })
+}
+
+/// Where the lines of [`split_lines`] stand in `text`.
+pub(crate) fn line_ranges(text: &str) -> Vec<Range<usize>> {
+    let start = |line: &str| line.as_ptr() as usize - text.as_ptr() as usize;
+    split_lines(text).map(|line| start(line)..start(line) + line.len()).collect()
 }
 
 fn is_line_end(character: char) -> bool {

@@ -35,8 +35,10 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 pub use draft::Draft;
+pub(crate) use lines::line_ranges;
 pub use setup::{Setup, StepConfig};
 pub use words::Language;
+pub(crate) use words::classes::strip_start;
 
 use crate::{DataConfig, Document, Result};
 

@@ -1,6 +1,6 @@
 //! `data/report.html`: what a data build read, kept and dropped, and why, for people.
 
-use danlu_data::{DataReport, Size};
+use danlu_data::{Counts, DataReport, Size};
 
 use super::chart::{Bar, bar_chart};
 use super::html::{Both, both, escape, heading, page, paragraph, preformatted, table};
@@ -289,6 +289,14 @@ fn stages(report: &DataReport) -> Vec<Stage> {
     }
     add("no exact duplicates", report.duplicates, Some(report.duplicate_bytes));
     add("no near-duplicates", report.near_duplicates, Some(report.near_duplicate_bytes));
+    if report.duplicate_spans.is_some() {
+        let of_spans = |counts: &Counts| -> u64 {
+            let spans = counts.iter().filter(|(name, _)| name.starts_with("duplicate_spans: "));
+            spans.map(|(_, count)| count).sum()
+        };
+        let (dropped, bytes) = (of_spans(&report.dropped), of_spans(&report.dropped_bytes));
+        add("enough left without duplicate spans", dropped, Some(bytes));
+    }
     let heldout = &report.heldout.total;
     add("held out put aside", heldout.documents, Some(heldout.bytes));
     stages

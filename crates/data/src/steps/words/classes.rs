@@ -68,6 +68,11 @@ pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(|c| is(c, SPACE))
 }
 
+/// Python's `str.lstrip`.
+pub(crate) fn strip_start(text: &str) -> &str {
+    text.trim_start_matches(|c| is(c, SPACE))
+}
+
 struct Table {
     /// Flags of the Basic Multilingual Plane.
     low: Vec<u16>,

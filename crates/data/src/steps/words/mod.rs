@@ -13,13 +13,13 @@ mod url;
 
 use std::ops::Range;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use classes::{SPACE, is};
 pub(super) use hash::{HashMap, HashSet, new_map};
 
 /// How text is split into words, and whose limits a filter begins with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     /// spaCy's blank English pipeline (3.8.18).
@@ -46,8 +46,14 @@ impl Language {
     }
 
     /// The number of sentences in `text`, at least one.
-    pub(super) fn sentences(self, text: &str) -> usize {
+    pub(crate) fn sentences(self, text: &str) -> usize {
         sentences::count(text, &self.tokens(text))
+    }
+
+    /// The sentences of `text`, each with the white space before it; a blank after the last is in
+    /// none.
+    pub(crate) fn sentence_ranges(self, text: &str) -> Vec<Range<usize>> {
+        sentences::ranges(text, &self.tokens(text))
     }
 
     /// The words of `text`, and what white space is more than one blank between two words.
