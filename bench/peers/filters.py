@@ -5,15 +5,19 @@
 
 `agree` lists every document on which anything differs: the words, or what a filter alone or the
 published chain makes of it (kept or dropped, the reason, the text that is left). DECISIONS is made
-by filters_reference.py. `speed` runs the chain over DOCUMENTS (2000) documents spread over the
-corpus, by turns with filters_chain.py, each with two workers, and takes medians of ROUNDS (3);
-what both need for two documents is their start.
+by filters_reference.py, and BAD_WORDS names the folder of lists if it did there. `speed` runs the
+chain over DOCUMENTS (2000) documents spread over the corpus, by turns with filters_chain.py, each
+with two workers, and takes medians of ROUNDS (3); what both need for two documents is their start.
 Ours is `cargo build --release -p danlu-data --example filters`; FILTERS=PATH names another.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 
 CHAINS = {"en": ["gopher_repetition", "gopher_quality", "c4", "fineweb"],
           "zh": ["gopher_repetition", "fineweb", "gopher_quality"]}
+HERE = os.path.dirname(os.path.abspath(__file__))
+LISTS = os.path.abspath(os.environ.get("BAD_WORDS") or f"{HERE}/../../golden/data/bad_words")
+# datatrove takes these off the lists of all languages.
+ALLOWED = ["性", "sm", "グロ", "女の子"]
 PROGRAM = os.environ.get("FILTERS") or "target/release/examples/filters"
 
 
@@ -21,8 +25,19 @@ def steps(language, names):
     return [{"name": name, "language": language} for name in names]
 
 
+def alone(language):
+    """The steps that are compared by themselves, under their names in DECISIONS."""
+    words = {"name": "bad_words", "file": f"{LISTS}/{language}", "allow": ALLOWED}
+    found = {name: steps(language, [name]) for name in CHAINS[language]}
+    if language == "en":
+        found["c4_closed"] = [{"name": "c4", "terminal_punctuation": True}]
+    found["c4_paragraphs"] = [{"name": "c4_paragraphs"}]
+    found["bad_words"] = [{**words, "whole_words": language != "zh"}]
+    return found
+
+
 def agree(language, corpus, *decisions):
-    chain = CHAINS[language]
+    chain, single = CHAINS[language], alone(language)
     rows = {}
     for path in decisions:
         for line in open(path):
@@ -32,19 +47,18 @@ def agree(language, corpus, *decisions):
         files = "steps.json", "in.jsonl", "out.jsonl"
         sets, chosen, out = (os.path.join(folder, name) for name in files)
         with open(sets, "w") as f:
-            alone = {name: steps(language, [name]) for name in chain}
-            json.dump({**alone, "chain": steps(language, chain)}, f)
+            json.dump({**single, "chain": steps(language, chain)}, f)
         with open(chosen, "w") as f:
             f.writelines(line for line in open(corpus) if json.loads(line)["id"] in rows)
         subprocess.run([PROGRAM, sets, chosen, out, "2", language], check=True)
         ours = {row["id"]: row for row in map(json.loads, open(out))}
-    differ = {name: [] for name in ["words", *chain, "chain"]}
+    differ = {name: [] for name in ["words", *single, "chain"]}
     for name, row in rows.items():
         mine = ours[name]
         for step, found in differ.items():
             theirs, text = row[step], row.get("text" if step == "chain" else f"{step}_text")
-            if step in chain and theirs:
-                theirs = f"{step}: {theirs}"
+            if step in single and theirs:
+                theirs = f"{single[step][0]['name']}: {theirs}"
             # What is left of a dropped document counts for nothing.
             left = theirs is None and mine.get(f"{step}_text") != text
             if mine[step] != theirs or left:
@@ -99,7 +113,7 @@ def speed(language, corpus, python, documents="2000", rounds="3"):
                 f.writelines(part)
         with open(at("steps.json"), "w") as f:
             json.dump({"chain": steps(language, CHAINS[language])}, f)
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "filters_chain.py")
+        script = os.path.join(HERE, "filters_chain.py")
         theirs = lambda name: [python, script, language, at(name), tempfile.mkdtemp(dir=folder)]
         ours = lambda name: [PROGRAM, at("steps.json"), at(f"{name}.jsonl"), at("out.jsonl"), "2"]
         sides = {"datatrove": theirs, "danlu": ours}

@@ -5,14 +5,22 @@
 Written against datatrove 0.10.1, spaCy 3.8.18, jieba 0.42.1. Each filter judges the text as it is,
 so that no decision hides behind an earlier one; `chain` is the first reason of the published order,
 and `text` what it leaves. `words` fingerprints the word split that the decisions rest on. en:
-FineWeb's order and settings. zh: FineWeb-2's cmn_Hani.
+FineWeb's order and settings. zh: FineWeb-2's cmn_Hani. Filters
+that are in neither chain follow: C4 with its rule on the ends of lines, mC4's paragraphs, and bad
+words, whose lists are not fetched but those of golden/data/bad_words, or of the folder BAD_WORDS.
 """
-import json, sys, zlib
+import json, os, sys, zlib
 
 from datatrove.data import Document
 from datatrove.pipeline.filters import (
-    C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter)
+    C4BadWordsFilter, C4ParagraphFilter, C4QualityFilter, FineWebQualityFilter,
+    GopherQualityFilter, GopherRepetitionFilter, c4_filters)
 from datatrove.utils.text import split_into_words
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LISTS = os.environ.get("BAD_WORDS") or os.path.join(HERE, "../../golden/data/bad_words")
+c4_filters.cached_asset_path_or_download = (
+    lambda url, **_: os.path.join(LISTS, url.rsplit("/", 1)[1]))
 
 STOP_ZH = "的 年 在 月 是 和 日 了 於 · 為 有 被 人 中 为 他 與 後 也 而 由".split()
 
@@ -23,6 +31,9 @@ def filters_en():
         "gopher_quality": GopherQualityFilter(),
         "fineweb": FineWebQualityFilter(),
         "c4": C4QualityFilter(filter_no_terminal_punct=False),
+        "c4_closed": C4QualityFilter(filter_no_terminal_punct=True),
+        "c4_paragraphs": C4ParagraphFilter(),
+        "bad_words": C4BadWordsFilter(),
     }, ["gopher_repetition", "gopher_quality", "c4", "fineweb"], "eng"
 
 
@@ -40,6 +51,8 @@ def filters_zh():
         "gopher_quality": GopherQualityFilter(
             min_avg_word_length=1, max_avg_word_length=5, max_non_alpha_words_ratio=0.735,
             stop_words=STOP_ZH, language=lang),
+        "c4_paragraphs": C4ParagraphFilter(),
+        "bad_words": C4BadWordsFilter(default_language="zh"),
     }, ["gopher_repetition", "fineweb", "gopher_quality"], lang
 
 

@@ -20,8 +20,10 @@ for path in sys.argv[2:]:
         rows[row["id"]] = row
 groups = {}
 for row in rows.values():
-    keys = [(name, row[name]) for name in row if name not in ("id", "words", "text", "c4_text")]
-    for key in keys + ([("rewritten", None)] if "c4_text" in row else []):
+    names = [name for name in row if name not in ("id", "words") and "text" not in name]
+    keys = [(name, row[name]) for name in names]
+    keys += [(f"rewritten by {name}", None) for name in names if f"{name}_text" in row]
+    for key in keys:
         groups.setdefault(key, []).append(row)
 chosen, room = {}, 95_000
 for rank in range(40):
@@ -34,7 +36,7 @@ for rank in range(40):
             row.pop("text", None)
             row = {"id": row["id"], "text": texts[row["id"]], **row}
             size = len(json.dumps(row, ensure_ascii=False).encode()) + 1
-            if size <= min(room, 6000 if rank == 0 else 900):
+            if size <= min(room, 6000 if rank == 0 else 1300):
                 room -= size
                 chosen[row["id"]] = row
 for row in sorted(chosen.values(), key=lambda row: row["id"]):

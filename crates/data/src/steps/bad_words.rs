@@ -4,7 +4,8 @@
 //! `file`, needed: a list with a word or phrase on each line, in lower case; the text is compared
 //! in lower case. With `whole_words` (true) a word counts between characters that are no letter,
 //! digit or underscore; Chinese, Japanese and Thai have no such borders: switch it off for them.
-//! Words in `allow` are taken off the list; datatrove has there `["性"]` for Chinese.
+//! Words in `allow` are taken off the list; datatrove takes `性`, `sm`, `グロ` and `女の子` off the
+//! lists of all languages.
 
 use serde::Deserialize;
 
