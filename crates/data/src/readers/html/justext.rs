@@ -121,7 +121,7 @@ impl Settings {
     }
 
     /// Whether too much of a paragraph are links.
-    pub(super) fn is_linked(&self, paragraph: &Paragraph) -> bool {
+    fn is_linked(&self, paragraph: &Paragraph) -> bool {
         paragraph.link_chars as f64 > self.max_link_density * paragraph.chars as f64
     }
 

@@ -5,8 +5,8 @@
 //! - a region that calls itself a sidebar, a footer, comments and the like holds no main text,
 //!   unless it holds most of the page's;
 //! - where one article holds most of what is good, nothing outside of it is;
-//! - what says that it is the very body of the article holds only such text, short or not, but for
-//!   paragraphs of links;
+//! - what says that it is the very body of the article, and the smallest element around half of
+//!   what is good, hold only such text, short or not, but for paragraphs of links;
 //! - preformatted blocks go with their neighbours: programs have no stop words.
 //!
 //! A page of hardly any good text is judged once more by its lengths and links alone.
@@ -19,7 +19,11 @@ use super::tags::Region;
 /// it calls itself.
 const MAX_ASIDE_SHARE: f64 = 0.5;
 /// An article that holds so much of the good text holds all of it.
-const MIN_ARTICLE_SHARE: f64 = 0.5;
+const MIN_ARTICLE_SHARE: f64 = 0.7;
+/// In the smallest element with so much of the good text all is good.
+const MIN_BODY_SHARE: f64 = 0.5;
+/// A paragraph with a larger share of links is none of the text, wherever it stands.
+const MAX_LINKS_IN_BODY: f64 = 0.5;
 /// Fewer good characters than that are taken as a misjudgement.
 const FEW_CHARS: usize = 200;
 
@@ -48,15 +52,23 @@ pub(super) fn main_paragraphs(page: &Page) -> Vec<&Paragraph> {
         total = (0..classes.len()).map(|at| good(&classes, at)).sum();
     }
     let held = held(page, |at| good(&classes, at));
+    let fits = |area: usize, share: f64| {
+        let region = page.areas[area].region != Region::Aside && !aside[area];
+        region && held[area] as f64 >= share * total as f64
+    };
     let article = (0..page.areas.len())
-        .filter(|&area| page.areas[area].region != Region::Aside && !aside[area])
-        .filter(|&area| held[area] as f64 >= MIN_ARTICLE_SHARE * total as f64)
+        .filter(|&area| fits(area, MIN_ARTICLE_SHARE) && page.areas[area].region != Region::Plain)
         .max_by_key(|&area| (page.areas[area].region, area));
-    let is_body = article.is_some_and(|area| page.areas[area].region == Region::Body);
+    let body = article.filter(|&area| page.areas[area].region == Region::Body);
+    // Those that hold more than half of it stand one in the other: the last is the smallest.
+    let smallest = (0..page.areas.len()).rfind(|&area| total > 0 && fits(area, MIN_BODY_SHARE));
     let within = article.map(|article| down(page, |area| area == article));
+    let bodies = down(page, |area| Some(area) == body || Some(area) == smallest);
     let chosen = |at: usize| {
+        let Paragraph { chars, link_chars, .. } = page.paragraphs[at];
         let in_article = within.as_ref().is_none_or(|within| inside(page, at, within));
-        let text = is_body && !is_aside(at) && !settings.is_linked(&page.paragraphs[at]);
+        let linked = link_chars as f64 > MAX_LINKS_IN_BODY * chars as f64;
+        let text = inside(page, at, &bodies) && !is_aside(at) && !linked;
         in_article && (classes[at] == Class::Good || text)
     };
     (0..classes.len()).filter(|&at| chosen(at)).map(|at| &page.paragraphs[at]).collect()

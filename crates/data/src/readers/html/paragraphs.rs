@@ -27,7 +27,7 @@ pub(super) struct Paragraph {
     pub(super) area: Option<usize>,
 }
 
-/// An element that says what stands in it.
+/// An element that says what stands in it, or that holds other blocks.
 #[derive(Clone, Debug)]
 pub(super) struct Area {
     pub(super) region: Region,
@@ -42,7 +42,7 @@ pub(super) struct Page {
     pub(super) title: Option<String>,
     /// Its paragraphs in reading order.
     pub(super) paragraphs: Vec<Paragraph>,
-    /// Its marked regions.
+    /// Its regions, each behind the one around it.
     pub(super) areas: Vec<Area>,
 }
 

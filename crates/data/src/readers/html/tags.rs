@@ -12,6 +12,8 @@ pub(super) enum Tag {
     Link,
     Heading,
     Block,
+    /// A block that only holds others.
+    Container,
     List,
     Table,
     Cell,
@@ -31,11 +33,13 @@ pub(super) enum Tag {
 /// What stands in a region; where an element says several things, the last in this order holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Region {
+    /// Nothing is said of it.
+    Plain,
     /// The element for the article or the main part.
     Main,
     /// The very text of an article.
     Body,
-    /// Navigation, related links, comments, sharing, footers and the like.
+    /// Navigation, related links, comments, sharing, captions, footers and the like.
     Aside,
 }
 
@@ -59,12 +63,14 @@ impl Tag {
             b"applet" | b"audio" | b"button" | b"canvas" | b"datalist" | b"frameset"
             | b"iframe" | b"layer" | b"noembed" | b"noframes" | b"object" | b"select" | b"svg"
             | b"textarea" | b"video" => Self::Dead,
-            b"nav" | b"footer" | b"aside" | b"dialog" => Self::Marked(Region::Aside),
+            b"nav" | b"footer" | b"aside" | b"dialog" | b"figure" | b"figcaption" => {
+                Self::Marked(Region::Aside)
+            }
             b"article" | b"main" => Self::Marked(Region::Main),
-            b"address" | b"blockquote" | b"center" | b"colgroup" | b"dd" | b"details" | b"div"
-            | b"dt" | b"fieldset" | b"figcaption" | b"figure" | b"form" | b"header" | b"hgroup"
-            | b"legend" | b"li" | b"optgroup" | b"option" | b"p" | b"section" | b"summary"
-            | b"tbody" | b"tfoot" | b"thead" | b"tr" => Self::Block,
+            b"center" | b"div" | b"form" | b"section" => Self::Container,
+            b"address" | b"blockquote" | b"colgroup" | b"dd" | b"details" | b"dt" | b"fieldset"
+            | b"header" | b"hgroup" | b"legend" | b"li" | b"optgroup" | b"option" | b"p"
+            | b"summary" | b"tbody" | b"tfoot" | b"thead" | b"tr" => Self::Block,
             _ => Self::Inline,
         }
     }
@@ -85,7 +91,11 @@ impl Tag {
     }
 
     pub(super) fn region(self) -> Option<Region> {
-        if let Self::Marked(region) = self { Some(region) } else { None }
+        match self {
+            Self::Marked(region) => Some(region),
+            Self::Container | Self::Cell => Some(Region::Plain),
+            _ => None,
+        }
     }
 
     /// Whether its class or id is believed.
@@ -100,18 +110,28 @@ const ASIDE_WORDS: &[&str] = &[
     "ads",
     "advert",
     "advertisement",
+    "author",
+    "authors",
     "banner",
     "breadcrumb",
     "breadcrumbs",
     "byline",
+    "caption",
     "comment",
     "comments",
     "cookie",
     "cookies",
     "copyright",
+    "credit",
+    "credits",
+    "disclaimer",
     "disqus",
     "foot",
     "footer",
+    "gallery",
+    "image",
+    "img",
+    "infobox",
     "legal",
     "login",
     "menu",
@@ -124,6 +144,7 @@ const ASIDE_WORDS: &[&str] = &[
     "pager",
     "pagination",
     "popup",
+    "profile",
     "promo",
     "recommend",
     "recommended",
@@ -136,15 +157,20 @@ const ASIDE_WORDS: &[&str] = &[
     "sharing",
     "sidebar",
     "signup",
+    "skip",
+    "slider",
     "social",
     "sponsor",
     "sponsored",
     "subscribe",
-    "tags",
     "taglist",
+    "tags",
     "teaser",
+    "teasers",
+    "timestamp",
     "toolbar",
     "topbar",
+    "trending",
     "widget",
 ];
 
