@@ -14,8 +14,9 @@
 //! [`atomic`] writes files that are either whole or not there.
 //!
 //! Invariants: held-out documents are chosen by their id before anything is trained
-//! ([`is_held_out`]), no text is in both parts, and no dialogue made from a held-out document
-//! remains. The number of threads changes no byte. Deliberately absent: tensors, devices.
+//! ([`is_held_out`]), no text is in both parts (as it is before [`DuplicateSpans`] shorten it), and
+//! no dialogue made from a held-out document remains. The number of threads changes no byte.
+//! Deliberately absent: tensors, devices.
 
 pub mod atomic;
 mod batch;
