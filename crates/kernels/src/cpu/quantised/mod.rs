@@ -23,7 +23,8 @@
 //! costs one more (73 %), both three more (62 %). Sharing a scale of x among 256 numbers, as the K
 //! formats allow, would make 89 % of 80 %, but triple the error where one number is large.
 //! Unpacking takes some 30 cycles for the same 16 columns: 1 % at 512 rows. One row of x at a time,
-//! 16 blocks of Q4_0 (288 bytes) take about 45 cycles: 23 GB/s a core; Q8_0 38, Q4_K 28.
+//! 16 blocks of Q4_0 (288 bytes) take about 48 cycles from L2: 22 GB/s a core; Q8_0 33, Q4_K 24.
+//! From memory it is 13 to 18, for want of lines that arrive in time.
 #![allow(unsafe_code)]
 
 mod activations;
